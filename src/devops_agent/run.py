@@ -1,0 +1,160 @@
+"""One walk over an incident, kept step by step, so that it can be walked again from the start without doing twice.
+
+`Journal` is the door to the database; a dict is enough in tests. Keys are paths: `0/plan`, `0/once/a1/outcome`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+from devops_agent.errors import ApprovalMismatch, Suspended
+from devops_agent.model import (
+    Approval,
+    ApprovalRequest,
+    Attempt,
+    Evidence,
+    Outcome,
+    Plan,
+    Record,
+    Ruling,
+    keep,
+    now,
+    revive,
+)
+
+R = TypeVar("R", bound=Record)
+
+
+class Journal(Protocol):
+    """Kept records of one job. `put` raises LeaseLost where another worker owns the job; it never overwrites.
+
+    `durable` writes are on disk (not only with the operating system) when `put` returns.
+    """
+
+    def get(self, key: str) -> dict[str, Any] | None: ...
+    def put(self, key: str, value: dict[str, Any], durable: bool = False) -> None: ...
+    def keys(self, prefix: str = "") -> list[str]: ...
+
+
+class MemoryJournal(dict[str, dict[str, Any]]):
+    """A journal for tests and for walks that need not outlive the process."""
+
+    def put(self, key: str, value: dict[str, Any], durable: bool = False) -> None:
+        """Keep one record."""
+        if key in self:
+            raise KeyError(f"kept already: {key}")
+        self[key] = value
+
+    def keys(self, prefix: str = "") -> list[str]:  # type: ignore[override]
+        """Keys below a prefix, in the order of writing."""
+        return [key for key in self if key.startswith(prefix)]
+
+
+class Run:
+    """A walk, or one attempt (scope) of it."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        prefix: str = "",
+        approve: Callable[[Plan, Ruling], Approval | None] | None = None,
+        patience: float = 20.0,
+        approval_seconds: float = 24 * 3600.0,
+        alive: Callable[[], None] | None = None,
+    ) -> None:
+        self.journal = journal
+        self.prefix = prefix
+        self.approve = approve
+        self.patience = patience
+        self.approval_seconds = approval_seconds
+        self.alive = alive or (lambda: None)
+
+    def scope(self, number: int) -> Run:
+        """The part of the journal that belongs to one attempt."""
+        return Run(self.journal, f"{number}/", self.approve, self.patience, self.approval_seconds, self.alive)
+
+    def find(self, name: str) -> Any:
+        """The kept record of a step, or None."""
+        kept = self.journal.get(self.prefix + name)
+        return None if kept is None else revive(kept)
+
+    def step(self, name: str, function: Callable[..., R], *args: Any) -> R:
+        """The kept record of this step, or else what the function returns, kept."""
+        found = self.find(name)
+        if found is not None:
+            return found  # type: ignore[no-any-return]
+        self.alive()
+        record = function(*args)
+        self.journal.put(self.prefix + name, keep(record))
+        return record
+
+    def once(self, action_id: str, repeatable: bool, function: Callable[[], Outcome], name: str = "once") -> Outcome:
+        """Do one action: *started* is kept durably before, the outcome after. Never done a second time.
+
+        Found started without an outcome, a repeatable action is applied again, any other becomes `unknown`.
+        """
+        key = f"{name}/{action_id}"
+        kept = self.find(f"{key}/outcome")
+        if kept is not None:
+            return kept  # type: ignore[no-any-return]
+        self.alive()
+        if self.journal.get(f"{self.prefix}{key}/started") is None:
+            started = Evidence(id=action_id, source="execute", text="started", at=now())
+            self.journal.put(f"{self.prefix}{key}/started", keep(started), durable=True)
+            outcome = function()
+        elif repeatable:
+            outcome = function()
+        else:
+            text = "interrupted: it was started, and how it ended was not recorded; it is not repeated"
+            outcome = Outcome(action_id=action_id, status="unknown", output=text)
+        self.journal.put(f"{self.prefix}{key}/outcome", keep(outcome), durable=True)
+        return outcome
+
+    def approval(self, plan: Plan, ruling: Ruling) -> Approval:
+        """The decision about this plan: by policy, by the caller's `approve`, or by a person (Suspended until then)."""
+        kept: Approval | None = self.find("approval")
+        if kept is not None:
+            if kept.fingerprint != plan.fingerprint:
+                raise ApprovalMismatch("the approval is for another plan")
+            return kept
+        if ruling.verdict != "ask":
+            decided = Approval(
+                fingerprint=plan.fingerprint, granted=ruling.verdict == "allow", by="policy", reason=ruling.reason
+            )
+            return self.step("approval", lambda: decided)
+        answered = self.approve(plan, ruling) if self.approve else None
+        if answered is not None:
+            return self.step("approval", lambda: answered)
+        request = self.step("request", self._request, plan)
+        if request.expires <= now():
+            text = f"nobody decided until {request.expires:%Y-%m-%d %H:%M} UTC"
+            return self.step(
+                "approval", lambda: Approval(fingerprint=plan.fingerprint, granted=False, by="expiry", reason=text)
+            )
+        raise Suspended("approval", until=request.expires)
+
+    def patiently(self, name: str, function: Callable[[], R], good: Callable[[R], bool], every: float = 1.0) -> R:
+        """Look again and again, without holding a thread, until the record is good or the patience is over; keep the last."""
+        kept = self.find(name)
+        if kept is not None:
+            return kept  # type: ignore[no-any-return]
+        record = function()
+        deadline = self._deadline(name)
+        if good(record) or now() >= deadline:
+            return self.step(name, lambda: record)
+        raise Suspended("settling", until=min(deadline, now() + timedelta(seconds=every)))
+
+    def history(self) -> tuple[Attempt, ...]:
+        """All attempts so far, from the journal."""
+        from devops_agent.report import attempts
+
+        return attempts(self.journal)
+
+    def _request(self, plan: Plan) -> ApprovalRequest:
+        return ApprovalRequest(fingerprint=plan.fingerprint, expires=now() + timedelta(seconds=self.approval_seconds))
+
+    def _deadline(self, name: str) -> datetime:
+        begun = self.step(f"{name}.begun", lambda: Evidence(id=name, source="run", text="begun", at=now()))
+        return (begun.at or now()) + timedelta(seconds=self.patience)
