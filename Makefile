@@ -1,0 +1,64 @@
+# Everything starts here: `make run` and `make test` work on a machine with Python 3.11+, make and a C compiler.
+# Nothing is installed outside the folder .venv.
+
+SHELL := /bin/sh
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := $(VENV)/bin
+PORT ?= 5000
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+WORKERS ?= 2
+
+.PHONY: help run test demo check format docs lint-docs lock clean
+help:  ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (make PYTHON=/path/to/python3 ...)"; exit 1; }
+	@echo "setting up $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made requirements.txt pyproject.toml
+	@echo "installing the pinned requirements into $(VENV)"
+	@$(PIP) --requirement requirements.txt
+	@$(PIP) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@echo "installing what the checks and tests need into $(VENV)"
+	@$(PIP) --requirement requirements-dev.txt
+	@touch $@
+
+run: $(VENV)/.installed  ## Set up everything and start the service on port 5000
+	@exec $(BIN)/devops-agent serve --port $(PORT)
+
+demo: $(VENV)/.installed  ## Break something real in a private folder and watch it being repaired
+	@$(BIN)/python demo/demo.py
+
+check: $(VENV)/.installed-dev  ## Format, lint, types, layers of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check lint-docs  ## Everything: check, generated documents, tests
+	$(BIN)/pytest --numprocesses $(WORKERS) -rs
+
+format: $(VENV)/.installed-dev  ## Bring the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed  ## Write the generated documents anew
+	$(BIN)/python docs/generate.py
+
+lint-docs: $(VENV)/.installed-dev  ## Are the generated documents up to date, and do all links lead somewhere?
+	$(BIN)/python docs/generate.py --check
+
+lock: $(VENV)/.made  ## Pin the newest versions that fit pyproject.toml
+	@$(PIP) uv
+	$(BIN)/python docs/lock.py
+
+clean:  ## Remove what can be made anew
+	rm -rf $(VENV) build dist .build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,37 @@
+"""The command line. `main` is what `devops-agent` runs; every command group is a module of its own.
+
+Exit status: 0 resolved, or the log shows no failure; 1 the agent itself failed; 2 wrong usage or configuration;
+3 a person is needed. Ended by Ctrl-C: 130. The reader of our output went away: 141, as for any other program.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from devops_agent.errors import AgentError
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and end the process with its exit status."""
+    from devops_agent.cli.app import build
+
+    try:
+        status = _run(build(), arguments)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
+    sys.exit(status)
+
+
+def _run(app: object, arguments: list[str] | None) -> int:
+    try:
+        app(args=arguments, prog_name="devops-agent")  # type: ignore[operator]
+    except AgentError as error:
+        print(f"devops-agent: {error}", file=sys.stderr)
+        return error.exit_code
+    except SystemExit as ended:
+        sys.stdout.flush()
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    sys.stdout.flush()
+    return 0

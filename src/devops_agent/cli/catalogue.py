@@ -1,0 +1,125 @@
+"""`tools` and `runbooks`: what the agent can do and what it knows, shown from the things themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from devops_agent.cli import options, terminal
+from devops_agent.errors import NotFound
+
+if TYPE_CHECKING:
+    from devops_agent.tools.base import Tool
+
+LINT = """\b
+Examples:
+  devops-agent runbooks lint                    all that are shipped
+  devops-agent runbooks lint my-runbooks/       a folder of your own, or one file
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(tools)
+    runbooks = typer.Typer(
+        help="The runbooks: what is known about causes.", no_args_is_help=True, rich_markup_mode=None
+    )
+    runbooks.command("list")(list_runbooks)
+    runbooks.command("show")(show_runbook)
+    runbooks.command("lint", epilog=LINT)(lint_runbooks)
+    app.add_typer(runbooks, name="runbooks")
+
+
+def tools(as_json: options.Json = False) -> None:
+    """The catalogue of probes and changes."""
+    from devops_agent.tools import registry
+
+    known = sorted(registry.tools().values(), key=lambda tool: (tool.kind != "probe", tool.name))
+    if as_json:
+        terminal.write_json([_tool(each) for each in known])
+        return
+    terminal.table(
+        ("tool", "kind", "effect", "arguments", "what it does"),
+        [(each.name, each.kind, each.effect, " ".join(each.parameters), each.summary) for each in known],
+    )
+
+
+def list_runbooks(
+    cause: Annotated[str | None, typer.Option(metavar="ID", help="Only those for this cause.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """All runbooks, by cause."""
+    library = _library()
+    known = sorted(library.runbooks.values(), key=lambda each: (each.cause, each.id))
+    chosen = [each for each in known if cause in (None, each.cause)]
+    if cause is not None and not chosen:
+        raise NotFound(f"no runbook for the cause {cause!r}; `devops-agent runbooks list` shows all causes")
+    if as_json:
+        terminal.write_json([{"id": each.id, "cause": each.cause, "title": each.title} for each in chosen])
+        return
+    terminal.table(("id", "cause", "title"), [(each.id, each.cause, each.title) for each in chosen])
+
+
+def show_runbook(
+    name: Annotated[str, typer.Argument(metavar="ID", show_default=False)], as_json: options.Json = False
+) -> None:
+    """One runbook, as it is read."""
+    library = _library()
+    if name not in library.runbooks:
+        raise NotFound(f"no runbook {name!r}{_nearest(name, library.runbooks)}; `devops-agent runbooks list` shows all")
+    record = library.runbooks[name].model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    if as_json:
+        terminal.write_json(record)
+        return
+    import yaml
+
+    terminal.write(yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=110).rstrip())
+
+
+def lint_runbooks(
+    path: Annotated[Path | None, typer.Argument(metavar="PATH", show_default=False)] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Check runbooks.
+
+    Their form, causes, tools and arguments, patterns, and that every example fires and wins.
+    """
+    from devops_agent.runbooks import lint
+
+    with terminal.working("checking the runbooks"):
+        problems = lint.lint(path)
+    if as_json:
+        terminal.write_json([str(each) for each in problems])
+    else:
+        for each in problems:
+            terminal.write(str(each))
+        terminal.hint(f"{len(problems)} problems" if problems else "no problem found")
+    raise typer.Exit(2 if problems else 0)
+
+
+def _library() -> Any:
+    from devops_agent.runbooks.load import library
+
+    own = options.settings().runbooks
+    return library([own] if own else [])
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    return {
+        "name": tool.name,
+        "kind": tool.kind,
+        "effect": tool.effect,
+        "repeatable": tool.repeatable,
+        "needs": list(tool.needs),
+        "summary": tool.summary,
+        "parameters": tool.schema(),
+    }
+
+
+def _nearest(name: str, known: dict[str, Any]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
