@@ -56,9 +56,12 @@ docs: $(VENV)/.installed  ## Write the generated documents anew
 lint-docs: $(VENV)/.installed-dev  ## Are the generated documents up to date, and do all links lead somewhere?
 	$(BIN)/python docs/generate.py --check
 
-lock: $(VENV)/.made  ## Pin the newest versions that fit pyproject.toml
-	@$(PIP) uv
-	$(BIN)/python docs/lock.py
+COMPILE := .build/lock/bin/pip-compile --quiet --upgrade --strip-extras --no-header --annotation-style=line \
+  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+lock:  ## Pin the newest versions that fit pyproject.toml
+	@$(PYTHON) -m venv .build/lock && .build/lock/bin/python -m pip install --quiet --upgrade pip pip-tools
+	$(COMPILE) --output-file requirements.txt pyproject.toml
+	$(COMPILE) --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
 
 clean:  ## Remove what can be made anew
 	rm -rf $(VENV) build dist .build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
