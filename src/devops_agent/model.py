@@ -148,10 +148,15 @@ class Proposal(Record):
 
 
 class Run(Record):
-    """A command as an argument list. `stdin_secret` names a secret of the inventory that is handed over by stdin."""
+    """A command as an argument list. `stdin_secret` names a secret of the inventory that is handed over by stdin.
+
+    `detach`: what it starts stays (a service that nothing supervises); `ok` are the statuses that count as success.
+    """
 
     kind: Literal["run"] = "run"
     argv: tuple[str, ...]
+    detach: bool = False
+    ok: tuple[int, ...] = (0,)
     cwd: str | None = None
     user: str | None = None
     timeout: float = 60.0
@@ -233,13 +238,12 @@ class Refusal(Record):
 class Plan(Record):
     """Exactly what would be done, in order. People approve it by its `fingerprint`.
 
-    `reruns` are checks of the inventory that change something when they run; they are part of what is approved.
+    Checks of the inventory that change something when they run are its last actions: they are approved with it.
     """
 
     cause: str = UNKNOWN
     actions: tuple[Action, ...] = ()
     checks: tuple[Check, ...] = ()
-    reruns: tuple[str, ...] = ()
     refused: tuple[Refusal, ...] = ()
     question: str | None = None
     fingerprint: str = ""
@@ -303,6 +307,12 @@ class Health(Record):
     def failed(self) -> set[str]:
         """Names of the checks that do not pass."""
         return {result.name for result in self.results if result.passed is False}
+
+
+class LogMarks(Record):
+    """How long each log of the place's services was at one moment, in bytes, by `service:path`."""
+
+    sizes: dict[str, int] = {}
 
 
 class Recheck(Record):

@@ -27,7 +27,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from devops_agent.errors import BadArguments
 from devops_agent.model import Command, Effect
@@ -45,15 +45,24 @@ class Completed(Protocol):
     output: str
     errors: str
 
+    @property
+    def text(self) -> str: ...
+
 
 class Host(Protocol):
     """The door to one machine. Argument lists only; every call has a time limit and an output cap.
 
     `run` returns standard output and raises CommandFailed on a status that is not in `ok`; `attempt` returns whatever
-    happened. Both raise HostUnreachable and CommandTimedOut (after which no process of the command is left).
+    happened. Both raise HostUnreachable and CommandTimedOut (after which no process of the command is left; only where
+    the host is not `local` it may still be running).
+
+    Files: `read` raises CommandFailed where there is nothing to read; `write` is atomic and keeps owner and mode of what
+    was there; `stat` follows links and is None for nothing. `start` begins a process that stays; `signal` says whether
+    there was one to get it; `holders` are the processes that have one of these targets open (`socket:[123]`, a file).
     """
 
     name: str
+    local: bool
 
     def run(self, *argv: str, timeout: float = 30, cwd: str | None = None, ok: tuple[int, ...] = (0,)) -> str: ...
     def attempt(
@@ -64,6 +73,26 @@ class Host(Protocol):
     def read_tail(self, path: str, limit: int = 1 << 20) -> bytes: ...
     def write(self, path: str, content: bytes, mode: int | None = None, owner: str | None = None) -> None: ...
     def exists(self, path: str) -> bool: ...
+    def stat(self, path: str) -> FileFacts | None: ...
+    def folder(self, path: str) -> list[str]: ...
+    def resolve(self, path: str) -> str: ...
+    def remove(self, path: str) -> None: ...
+    def start(self, *argv: str, cwd: str | None = None, user: str | None = None) -> int | None: ...
+    def signal(self, pid: int, name: str) -> bool: ...
+    def holders(self, *targets: str) -> dict[str, tuple[int, ...]]: ...
+
+
+class FileFacts(NamedTuple):
+    """What a file is. `kind`: file, folder, link (dangling), socket, pipe, device. `modified` in seconds since 1970."""
+
+    kind: str
+    size: int
+    mode: int
+    owner: str
+    group: str
+    modified: float
+    inode: int
+    device: int
 
 
 class Tool:
