@@ -97,10 +97,20 @@ class Alternative(Record):
     runbook: str | None = None
 
 
+class Step(Record):
+    """One wanted tool call. `when` is a condition in words for the plan's reader (`always`, `on_port_conflict`, ...)."""
+
+    tool: str
+    args: dict[str, Any] = {}
+    when: str = "always"
+    why: str = ""
+
+
 class Diagnosis(Record):
     """What is wrong, how sure that is, and on what it rests. `failure` is False where the log shows none.
 
     `bindings` are the facts and observations that the remedy's `$name.field` refer to; `looked` is what was probed.
+    `planned` is what old clients are shown as the plan even where nothing could be looked at; it is never executed.
     """
 
     cause: str = UNKNOWN
@@ -118,16 +128,8 @@ class Diagnosis(Record):
     references: tuple[str, ...] = ()
     bindings: dict[str, Any] = {}
     looked: tuple[Evidence, ...] = ()
+    planned: tuple[Step, ...] = ()
     turns: int = 1
-
-
-class Step(Record):
-    """One wanted tool call. `when` is a condition in words for the plan's reader (`always`, `on_port_conflict`, ...)."""
-
-    tool: str
-    args: dict[str, Any] = {}
-    when: str = "always"
-    why: str = ""
 
 
 class Check(Record):
