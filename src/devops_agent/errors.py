@@ -128,7 +128,7 @@ class UnreadableOutput(ToolError):
 
 
 class Suspended(Exception):
-    """The job has to wait. The worker lets go of it and calls `handle` again at `until` (None: when somebody decides)."""
+    """The job waits: the worker lets go of it and calls `handle` again at `until` (None: when somebody decides)."""
 
     def __init__(self, reason: str, until: datetime | None = None) -> None:
         super().__init__(reason)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from devops_agent.errors import ConfigError, NotFound
 
@@ -229,8 +229,8 @@ class Place:
                 return name
         return None
 
-    def concerned(self, facts: dict[str, Any], log_file: str | None = None) -> str | None:
-        """The service that facts of a log speak of: by port, unit, container or name; the only one there is, else None."""
+    def concerned(self, facts: dict[str, Any]) -> str | None:
+        """The service that a log's facts speak of: by port, unit, container or name; else the only one there is."""
         services = self.inventory.services
         port = facts.get("port")
         if isinstance(port, str | int) and str(port).isdigit() and (name := self.service_on(int(port))):

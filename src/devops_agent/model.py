@@ -98,7 +98,7 @@ class Alternative(Record):
 
 
 class Step(Record):
-    """One wanted tool call. `when` is a condition in words for the plan's reader (`always`, `on_port_conflict`, ...)."""
+    """One wanted tool call. `when` is a condition in words for the reader (`always`, `on_port_conflict`, ...)."""
 
     tool: str
     args: dict[str, Any] = {}

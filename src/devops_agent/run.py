@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -33,47 +34,77 @@ class Journal(Protocol):
     `durable` writes are on disk (not only with the operating system) when `put` returns.
     """
 
-    def get(self, key: str) -> dict[str, Any] | None: ...
-    def put(self, key: str, value: dict[str, Any], durable: bool = False) -> None: ...
-    def keys(self, prefix: str = "") -> list[str]: ...
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The kept value, or None."""
+        ...
+
+    def put(self, key: str, value: dict[str, Any], durable: bool = False) -> None:
+        """Keep one value."""
+        ...
+
+    def names(self, prefix: str = "") -> list[str]:
+        """Keys below a prefix, in the order of writing."""
+        ...
 
 
 class MemoryJournal(dict[str, dict[str, Any]]):
     """A journal for tests and for walks that need not outlive the process."""
 
-    def put(self, key: str, value: dict[str, Any], durable: bool = False) -> None:
+    def put(self, key: str, value: dict[str, Any], durable: bool = False) -> None:  # noqa: ARG002 (memory is as durable as it gets)
         """Keep one record."""
         if key in self:
             raise KeyError(f"kept already: {key}")
         self[key] = value
 
-    def keys(self, prefix: str = "") -> list[str]:  # type: ignore[override]
+    def names(self, prefix: str = "") -> list[str]:
         """Keys below a prefix, in the order of writing."""
         return [key for key in self if key.startswith(prefix)]
 
 
-class Run:
-    """A walk, or one attempt (scope) of it."""
+_SINGLE: dict[str, str] = {
+    "diagnosis": "diagnosis",
+    "plan": "plan",
+    "review": "ruling",
+    "request": "request",
+    "approval": "approval",
+    "recheck": "recheck",
+    "verification": "verification",
+}
 
-    def __init__(
-        self,
-        journal: Journal,
-        prefix: str = "",
-        approve: Callable[[Plan, Ruling], Approval | None] | None = None,
-        patience: float = 20.0,
-        approval_seconds: float = 24 * 3600.0,
-        alive: Callable[[], None] | None = None,
-    ) -> None:
-        self.journal = journal
-        self.prefix = prefix
-        self.approve = approve
-        self.patience = patience
-        self.approval_seconds = approval_seconds
-        self.alive = alive or (lambda: None)
+
+def attempts(journal: Journal) -> tuple[Attempt, ...]:
+    """All attempts that a journal knows of, as far as each has come."""
+    found: dict[int, dict[str, Any]] = {}
+    for key in journal.names():
+        number, slash, name = key.partition("/")
+        if not slash or not number.isdigit():
+            continue
+        fields = found.setdefault(int(number), {"outcomes": [], "undone": []})
+        if name in _SINGLE:
+            fields[_SINGLE[name]] = revive(journal.get(key) or {})
+        elif name.endswith("/outcome"):
+            kind = "undone" if name.startswith("undo/") else "outcomes"
+            fields[kind].append(revive(journal.get(key) or {}))
+    return tuple(Attempt(**found[number]) for number in sorted(found))
+
+
+@dataclass
+class Run:
+    """A walk, or one attempt (scope) of it.
+
+    `approve` answers in place of a person (`--yes`); `patience` is how long verification waits, in seconds.
+    """
+
+    journal: Journal
+    prefix: str = ""
+    approve: Callable[[Plan, Ruling], Approval | None] | None = None
+    patience: float = 20.0
+    approval_seconds: float = 24 * 3600.0
+    dry_run: bool = False
 
     def scope(self, number: int) -> Run:
         """The part of the journal that belongs to one attempt."""
-        return Run(self.journal, f"{number}/", self.approve, self.patience, self.approval_seconds, self.alive)
+        return replace(self, prefix=f"{number}/")
 
     def find(self, name: str) -> Any:
         """The kept record of a step, or None."""
@@ -85,7 +116,6 @@ class Run:
         found = self.find(name)
         if found is not None:
             return found  # type: ignore[no-any-return]
-        self.alive()
         record = function(*args)
         self.journal.put(self.prefix + name, keep(record))
         return record
@@ -99,7 +129,6 @@ class Run:
         kept = self.find(f"{key}/outcome")
         if kept is not None:
             return kept  # type: ignore[no-any-return]
-        self.alive()
         if self.journal.get(f"{self.prefix}{key}/started") is None:
             started = Evidence(id=action_id, source="execute", text="started", at=now())
             self.journal.put(f"{self.prefix}{key}/started", keep(started), durable=True)
@@ -136,7 +165,7 @@ class Run:
         raise Suspended("approval", until=request.expires)
 
     def patiently(self, name: str, function: Callable[[], R], good: Callable[[R], bool], every: float = 1.0) -> R:
-        """Look again and again, without holding a thread, until the record is good or the patience is over; keep the last."""
+        """Look again and again, holding no thread, until the record is good or patience is over; keep the last."""
         kept = self.find(name)
         if kept is not None:
             return kept  # type: ignore[no-any-return]
@@ -146,10 +175,15 @@ class Run:
             return self.step(name, lambda: record)
         raise Suspended("settling", until=min(deadline, now() + timedelta(seconds=every)))
 
+    def pause(self, name: str, seconds: float) -> None:
+        """Let time pass without holding a thread."""
+        begun = self.step(name, lambda: Evidence(id=name, source="run", text="begun", at=now()))
+        until = (begun.at or now()) + timedelta(seconds=seconds)
+        if now() < until:
+            raise Suspended("settling", until=until)
+
     def history(self) -> tuple[Attempt, ...]:
         """All attempts so far, from the journal."""
-        from devops_agent.report import attempts
-
         return attempts(self.journal)
 
     def _request(self, plan: Plan) -> ApprovalRequest:

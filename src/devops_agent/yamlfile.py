@@ -24,7 +24,7 @@ def read(path: Path) -> Any:
 def parse(text: str, name: str) -> Any:
     """The content of YAML text; `name` stands for the file in errors."""
     try:
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one where there is it)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}" if mark else ""

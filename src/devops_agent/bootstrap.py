@@ -1,0 +1,127 @@
+"""Builds everything once: Settings -> Agent, Jobs, Worker. Entry points call it; tests pass their own parts."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from devops_agent.config import Settings
+from devops_agent.errors import ConfigError
+from devops_agent.inventory import load_all
+from devops_agent.model import Diagnosis, Digest, Incident
+
+if TYPE_CHECKING:
+    from devops_agent.jobs.store import Jobs
+    from devops_agent.jobs.worker import Worker
+    from devops_agent.pipeline import Agent
+
+INLINE_LOG = 256 << 10
+"""Longer logs lie in a file of the data directory instead of the database, in characters."""
+
+
+def build_agent(settings: Settings) -> Agent:
+    """The agent for these settings: library, planner, policy, places, tools."""
+    from devops_agent import policy
+    from devops_agent.pipeline import Agent
+    from devops_agent.planners.runbook import RunbookPlanner
+    from devops_agent.runbooks.load import library
+    from devops_agent.scan import Signatures
+    from devops_agent.tools.toolbox import Toolbox
+
+    if settings.planner == "model":
+        raise ConfigError("DEVOPS_AGENT_PLANNER: the model planner comes with a later version; use auto or runbooks")
+    known = library(extra_dirs=[settings.runbooks] if settings.runbooks else [])
+    return Agent(
+        planner=RunbookPlanner(known),
+        policy=policy.load(settings.policy, settings.read_only),
+        signatures=Signatures(known.signatures()),
+        toolbox=partial(Toolbox, data_dir=settings.data_dir),
+        places=load_all(settings.inventory),
+        max_attempts=settings.max_attempts,
+        settle=settings.settle_seconds,
+        excerpt_lines=settings.excerpt_lines,
+    )
+
+
+def open_jobs(settings: Settings) -> Jobs:
+    """The store of jobs in the configured database."""
+    from devops_agent.jobs.store import Jobs
+    from devops_agent.jobs.tables import open_engine
+
+    return Jobs(open_engine(settings.url), settings.job_retention_seconds)
+
+
+def build_worker(settings: Settings, jobs: Jobs, agent: Agent) -> Worker:
+    """A worker of this process; it takes over nothing by itself."""
+    from devops_agent.jobs.worker import Worker
+
+    return Worker(jobs, agent, settings.patience_seconds, settings.approval_seconds)
+
+
+def make_incident(
+    text: str,
+    settings: Settings,
+    source: str = "cli",
+    title: str = "",
+    place: str | None = None,
+    baseline: str | None = None,
+) -> Incident:
+    """An incident from the text of a log. Secrets are masked here, before anything is stored."""
+    from devops_agent.distil.redact import redact
+
+    masked, counts = redact(text)
+    incident = Incident(
+        id=f"inc_{secrets.token_hex(8)}",
+        title=title or _title(masked),
+        source=source,
+        place=place,
+        redactions=counts,
+    )
+    if baseline is not None:
+        lies = _spool(settings, f"{incident.id}.baseline", redact(baseline)[0])
+        incident = incident.model_copy(update={"baseline_file": lies})
+    if len(masked) <= INLINE_LOG:
+        return incident.model_copy(update={"log": masked})
+    return incident.model_copy(update={"log_file": _spool(settings, incident.id, masked)})
+
+
+def diagnose(source: Path | bytes | BinaryIO, settings: Settings, lines: int | None = None) -> tuple[Digest, Diagnosis]:
+    """Name the cause from the text alone: nothing is probed, changed or stored."""
+    return Diagnoser(settings).diagnose(source, lines)
+
+
+class Diagnoser:
+    """Library and signatures, loaded once for many diagnoses."""
+
+    def __init__(self, settings: Settings) -> None:
+        from devops_agent.planners.runbook import RunbookPlanner
+        from devops_agent.runbooks.load import library
+        from devops_agent.scan import Signatures
+
+        known = library(extra_dirs=[settings.runbooks] if settings.runbooks else [])
+        self.planner = RunbookPlanner(known)
+        self.signatures = Signatures(known.signatures())
+        self.lines = settings.excerpt_lines
+
+    def diagnose(self, source: Path | bytes | BinaryIO, lines: int | None = None) -> tuple[Digest, Diagnosis]:
+        """The lines that matter, and the cause."""
+        from devops_agent.distil import distil_source
+        from devops_agent.planners import NoLook
+
+        digest = distil_source(source, self.signatures, lines or self.lines)
+        return digest, self.planner.diagnose(digest, (), NoLook())
+
+
+def _spool(settings: Settings, name: str, text: str) -> str:
+    folder = settings.data_dir / "logs"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = folder / f"{name}.log"
+    file.touch(mode=0o600)
+    file.write_text(text, encoding="utf-8", errors="surrogateescape")
+    return str(file)
+
+
+def _title(text: str) -> str:
+    return next((line.strip()[:120] for line in text.splitlines() if line.strip()), "")

@@ -1,0 +1,107 @@
+"""Settings, read once from the environment, a `.env` file and an optional TOML file; the environment wins."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from devops_agent.errors import ConfigError
+
+PREFIX = "DEVOPS_AGENT_"
+DEFAULT_MODEL = "gpt-4o"
+
+
+def default_data_dir() -> Path:
+    """The platform's folder for an application's data."""
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library/Application Support/devops_agent"
+    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share") / "devops_agent"
+
+
+class Settings(BaseModel):
+    """Everything that can be set. `DEVOPS_AGENT_<NAME>` in the environment, `name` in the TOML file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_dir: Path = Field(default_factory=default_data_dir, description="where everything that is kept lies")
+    database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in the data directory")
+    inventory: Path | None = Field(None, description="inventory file, or a directory of them")
+    policy: Path | None = Field(None, description="policy file; default: probes allowed, changes and destruction asked")
+    runbooks: Path | None = Field(None, description="directory of own runbooks; they override by id")
+    planner: Literal["auto", "runbooks", "model"] = Field("auto", description="who plans")
+    model: str = Field(DEFAULT_MODEL, description="language model (the model planner comes later)")
+    api_key_configured: bool = Field(False, description="whether OPEN_AI_API_KEY or OPENAI_API_KEY is set")
+    read_only: bool = Field(False, description="hard read-only mode: nothing is changed, whatever policy or people say")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(5000, ge=0, le=65535, description="port to listen on")
+    cors_origins: str = Field("*", description="allowed origins, comma separated; * in development")
+    workers: int = Field(2, ge=1, le=64, description="jobs worked on at the same time in one process")
+    job_retention_seconds: int = Field(3600, ge=1, description="how long /job_status remembers a finished job")
+    incident_retention_days: int = Field(90, ge=1, description="how long incidents and their journals are kept")
+    approval_seconds: int = Field(24 * 3600, ge=1, description="how long a plan waits for approval")
+    patience_seconds: float = Field(20.0, ge=0, description="how long verification waits for a service to come back")
+    settle_seconds: float = Field(2.0, ge=0, description="after how long a passing check is looked at again")
+    max_attempts: int = Field(3, ge=1, le=10, description="rounds of repair before a person is asked")
+    max_body_bytes: int = Field(32 << 20, ge=1024, description="largest request body")
+    max_errors: int = Field(1000, ge=1, description="most errors in one request")
+    excerpt_lines: int = Field(50, ge=1, le=2000, description="lines of the excerpt")
+
+    @property
+    def url(self) -> str:
+        """The database's SQLAlchemy URL."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'devops_agent.db'}"
+
+
+def load_settings(overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from a TOML file (`DEVOPS_AGENT_CONFIG`), `.env`, the environment, and what the command line says.
+
+    Raises ConfigError that names the setting.
+    """
+    env = {**dotenv(Path(".env")), **(os.environ if environ is None else environ)}
+    values = _toml(env.get(PREFIX + "CONFIG"))
+    for name in Settings.model_fields:
+        if (value := env.get(PREFIX + name.upper())) not in (None, ""):
+            values[name] = value
+    values["api_key_configured"] = bool(env.get("OPEN_AI_API_KEY") or env.get("OPENAI_API_KEY"))
+    values.update({name: value for name, value in (overrides or {}).items() if value is not None})
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        raise ConfigError(f"{PREFIX}{name.upper()}: {first['msg']}") from None
+
+
+def dotenv(file: Path) -> dict[str, str]:
+    """`NAME=value` lines of a `.env` file: comments, `export`, and single or double quotes are understood."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    values = {}
+    for line in text.splitlines():
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if not equals or name.startswith("#") or not name.strip().isidentifier():
+            continue
+        value = value.strip()
+        quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
+        values[name.strip()] = value[1:-1] if quoted else value.split(" #")[0].strip()
+    return values
+
+
+def _toml(path: str | None) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None

@@ -1,0 +1,40 @@
+"""Apply an approved plan, action by action, each exactly once; take back what did not help."""
+
+from __future__ import annotations
+
+from devops_agent.errors import ApprovalMismatch
+from devops_agent.model import Approval, Outcome, Plan, Recheck
+from devops_agent.run import Run
+from devops_agent.tools.toolbox import Toolbox
+
+_STOPS = ("failed", "unknown")
+
+
+def execute(plan: Plan, approval: Approval, still: Recheck, toolbox: Toolbox, attempt: Run) -> tuple[Outcome, ...]:
+    """Outcomes of all actions, in order; after one that failed or is unknown the rest are skipped.
+
+    Nothing is done without a granted approval of exactly this plan, or where the failure has passed by itself.
+    """
+    if not approval.granted or not still.needed:
+        return ()
+    if approval.fingerprint != plan.fingerprint:
+        raise ApprovalMismatch("the approval is for another plan")
+    outcomes: list[Outcome] = []
+    for action in plan.actions:
+        if outcomes and outcomes[-1].status in (*_STOPS, "skipped"):
+            text = "not started: an action before it did not succeed"
+            skipped = Outcome(action_id=action.id, status="skipped", output=text)
+            outcomes.append(attempt.step(f"once/{action.id}/outcome", lambda record=skipped: record))
+        else:
+            outcomes.append(attempt.once(action.id, action.repeatable, lambda a=action: toolbox.apply(a)))
+    return tuple(outcomes)
+
+
+def undo(plan: Plan, outcomes: tuple[Outcome, ...], toolbox: Toolbox, attempt: Run) -> tuple[Outcome, ...]:
+    """Take back, last first, every action that was carried out at least in part and has something to take back."""
+    started = {outcome.action_id for outcome in outcomes if outcome.status in ("succeeded", *_STOPS)}
+    undone = []
+    for action in reversed(plan.actions):
+        if action.id in started and action.undo:
+            undone.append(attempt.once(action.id, True, lambda a=action: toolbox.revert(a), name="undo"))
+    return tuple(undone)

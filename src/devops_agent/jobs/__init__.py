@@ -1,0 +1,1 @@
+"""Queued work: jobs, their leases and journals in a database, and the workers that walk them."""

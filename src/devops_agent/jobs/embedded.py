@@ -1,0 +1,69 @@
+"""Workers inside the serving process: a few threads that take jobs as they become due."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from devops_agent.jobs.store import Jobs
+from devops_agent.jobs.worker import Worker, dead_owners
+
+log = logging.getLogger("devops_agent.worker")
+_RECOVER_EVERY = 5.0
+
+
+class EmbeddedWorkers:
+    """Threads that walk jobs until `stop`; a job in hand is then finished up to its next kept step by whoever comes."""
+
+    def __init__(self, worker: Worker, count: int = 2, forget_days: float = 90.0) -> None:
+        self.worker = worker
+        self.jobs: Jobs = worker.jobs
+        self.forget_days = forget_days
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._loop, name=f"worker-{number}", daemon=True) for number in range(count)
+        ]
+        self._threads.append(threading.Thread(target=self._recover, name="recovery", daemon=True))
+
+    def start(self) -> None:
+        """Take over what killed processes of this machine left behind, then work."""
+        self.jobs.release(dead_owners(self.jobs.owners()))
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Take no new job, and wait for those in hand; what does not end in time goes on elsewhere later."""
+        self._stop.set()
+        with self.jobs.changed:
+            self.jobs.changed.notify_all()
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            try:
+                worked = self.worker.work()
+            except SQLAlchemyError:
+                log.exception("the database does not answer; trying again")
+                self._stop.wait(1.0)
+                continue
+            if not worked:
+                self._rest()
+
+    def _rest(self) -> None:
+        """Sleep until something is submitted or due. Holding the lock while looking, no submission is missed."""
+        with self.jobs.changed:
+            due = self.jobs.next_due()
+            if not self._stop.is_set():
+                self.jobs.changed.wait(1.0 if due is None else min(1.0, max(0.01, due)))
+
+    def _recover(self) -> None:
+        """Leases of dead neighbours (several processes of one machine share the database), and old jobs."""
+        while not self._stop.wait(_RECOVER_EVERY):
+            try:
+                self.jobs.release(dead_owners(self.jobs.owners()))
+                self.jobs.forget(self.forget_days)
+            except SQLAlchemyError:
+                log.exception("recovery failed; trying again")

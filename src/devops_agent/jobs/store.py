@@ -1,0 +1,362 @@
+"""Jobs and their journals in the database: submit, claim, keep, decide, look up.
+
+A job belongs to the worker that holds its lease. Every claim raises the job's `fence`; a journal write succeeds only
+with the fence of the claim, so a worker that lost its lease while it was paused cannot write.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, RowMapping, and_, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from devops_agent.errors import ApprovalMismatch, NotFound, RequestError
+from devops_agent.jobs.journal import FencedJournal, StoredJournal
+from devops_agent.jobs.tables import batches, jobs, journal, reading
+from devops_agent.model import SCHEMA_VERSION, Approval, ApprovalRequest, Incident, Report, keep, now, revive
+from devops_agent.report import progress, report
+
+LEASE_SECONDS = 15.0
+MAX_TRIES = 20
+FINISHED = ("done", "error")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one request submitted: its id, and one job for each incident."""
+
+    id: str
+    jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A job as the lists show it. `waiting` says for what; times are UTC."""
+
+    id: str
+    batch: str
+    number: int
+    status: str
+    waiting: str | None
+    created: datetime
+    started: datetime | None
+    finished: datetime | None
+    title: str
+    cause: str | None
+    outcome: str | None
+    progress: int
+    error: str | None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the submitter can be told something final for now: it has ended, or waits for a person."""
+        return self.status in FINISHED or (self.status == "waiting" and self.waiting == "approval")
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """A batch with its jobs as they are now."""
+
+    id: str
+    created: datetime
+    jobs: tuple[JobRow, ...]
+
+    @property
+    def answered(self) -> bool:
+        """Whether every job has an answer."""
+        return all(job.answered for job in self.jobs)
+
+    @property
+    def progress(self) -> int:
+        """0 to 100 over all jobs."""
+        return sum(100 if job.answered else job.progress for job in self.jobs) // max(1, len(self.jobs))
+
+    @property
+    def finished(self) -> datetime | None:
+        """When the last job got its answer; None while one has none."""
+        return max((job.finished or job.created for job in self.jobs), default=None) if self.answered else None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that this worker owns until its lease ends."""
+
+    id: str
+    fence: int
+    incident: Incident
+    options: dict[str, Any]
+    version: int
+    tries: int
+
+
+class Jobs:
+    """The store. Safe to use from many threads and processes; `changed` tells the threads of this process."""
+
+    def __init__(self, engine: Engine, job_retention: float = 3600.0) -> None:
+        self.engine = engine
+        self.job_retention = job_retention
+        self.changed = threading.Condition()
+
+    def submit(
+        self, incidents: Sequence[Incident], requester: str = "", options: dict[str, Any] | None = None
+    ) -> Batch:
+        """Queue one job for each incident, durably, all or none."""
+        if not incidents:
+            raise RequestError("errors: must not be empty")
+        moment = now()
+        batch = f"job_{moment:%Y%m%d_%H%M%S}_{secrets.token_hex(4)}"
+        stamp = moment.timestamp()
+        rows = [
+            {
+                "id": batch if len(incidents) == 1 else f"{batch}_{number}",
+                "batch": batch,
+                "number": number,
+                "status": "queued",
+                "due": stamp,
+                "created": stamp,
+                "title": incident.title[:200],
+                "incident": incident.model_dump_json(),
+                "options": json.dumps(options or {}),
+                "progress": 0,
+                "fence": 0,
+                "tries": 0,
+                "version": SCHEMA_VERSION,
+            }
+            for number, incident in enumerate(incidents, 1)
+        ]
+        with self.engine.begin() as connection:
+            connection.execute(
+                insert(batches).values(id=batch, created=stamp, requester=requester, size=len(incidents))
+            )
+            connection.execute(insert(jobs), rows)
+        self._tell()
+        return Batch(batch, tuple(str(row["id"]) for row in rows))
+
+    def claim(self, owner: str, job: str | None = None) -> Claim | None:
+        """The next job that is due, or that one, leased to this owner; None where there is nothing to do."""
+        stamp = now().timestamp()
+        ready = or_(
+            and_(jobs.c.status.in_(("queued", "waiting")), jobs.c.due <= stamp),
+            and_(jobs.c.status == "running", jobs.c.lease < stamp),
+        )
+        query = select(jobs).where(ready).order_by(jobs.c.due).limit(1)
+        if job is not None:
+            query = query.where(jobs.c.id == job)
+        with reading(self.engine) as connection:
+            if connection.execute(query.with_only_columns(jobs.c.id)).first() is None:
+                return None
+        with self.engine.begin() as connection:
+            row = connection.execute(query.with_for_update(skip_locked=True)).mappings().first()
+            if row is None:
+                return None
+            values = {
+                "status": "running",
+                "waiting": None,
+                "owner": owner,
+                "lease": stamp + LEASE_SECONDS,
+                "fence": row["fence"] + 1,
+                "tries": row["tries"] + (row["status"] == "running"),
+                "started": row["started"] or stamp,
+            }
+            connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(**values))
+        return Claim(
+            id=row["id"],
+            fence=row["fence"] + 1,
+            incident=Incident.model_validate_json(row["incident"]),
+            options=json.loads(row["options"]),
+            version=row["version"],
+            tries=int(values["tries"]),
+        )
+
+    def journal(self, claim: Claim) -> FencedJournal:
+        """The claim's journal; writes through it raise LeaseLost once another worker owns the job."""
+        return FencedJournal(self.engine, claim.id, claim.fence)
+
+    def renew(self, claims: Sequence[Claim]) -> None:
+        """Prolong the leases of jobs that are being worked on."""
+        lease = now().timestamp() + LEASE_SECONDS
+        with self.engine.begin() as connection:
+            for claim in claims:
+                mine = and_(jobs.c.id == claim.id, jobs.c.fence == claim.fence, jobs.c.status == "running")
+                connection.execute(update(jobs).where(mine).values(lease=lease))
+
+    def suspend(self, claim: Claim, reason: str, until: datetime | None) -> None:
+        """Let go of a job that waits; it is due again at `until`."""
+        due = (until or now() + timedelta(days=365)).timestamp()
+        waiting = {"status": "waiting", "waiting": reason[:40], "due": due}
+        self._let_go(claim, waiting, restart=SCHEMA_VERSION)
+
+    def finish(self, claim: Claim, made: Report) -> None:
+        """End a job with what its report says."""
+        last = made.attempts[-1].diagnosis if made.attempts else None
+        values = {
+            "status": "error" if made.status == "error" else "done",
+            "waiting": None,
+            "finished": now().timestamp(),
+            "progress": 100,
+            "cause": last.cause if last else None,
+            "outcome": made.status,
+            "error": made.error,
+        }
+        self._let_go(claim, values)
+
+    def release(self, owners: Sequence[str]) -> int:
+        """Take the leases from owners that are known to be dead, so that their jobs go on at once; how many."""
+        if not owners:
+            return 0
+        dead = and_(jobs.c.status == "running", jobs.c.owner.in_(owners))
+        with self.engine.begin() as connection:
+            return connection.execute(update(jobs).where(dead).values(lease=0.0)).rowcount
+
+    def owners(self) -> list[str]:
+        """Who holds leases at the moment."""
+        with reading(self.engine) as connection:
+            query = select(jobs.c.owner).where(jobs.c.status == "running").distinct()
+            return [owner for (owner,) in connection.execute(query) if owner]
+
+    def decide(self, job: str, granted: bool, by: str, reason: str = "", fingerprint: str | None = None) -> Approval:
+        """Approve or deny the plan that a job waits with. Raises ApprovalMismatch where it does not wait (any more)."""
+        with self.engine.begin() as connection:
+            row = self._find(connection, job)
+            if row["status"] != "waiting" or row["waiting"] != "approval":
+                raise ApprovalMismatch(f"{job} does not wait for approval (it is {row['outcome'] or row['status']})")
+            stored = StoredJournal(connection, row["id"])
+            key = [key for key in stored.names() if key.endswith("/request")][-1]
+            request: ApprovalRequest = revive(stored.get(key) or {})
+            if fingerprint is not None and not request.fingerprint.startswith(fingerprint):
+                raise ApprovalMismatch(f"{job} waits with another plan: {request.fingerprint}")
+            if request.expires <= now():
+                raise ApprovalMismatch(f"the request expired at {request.expires:%Y-%m-%d %H:%M} UTC")
+            decision = Approval(
+                fingerprint=request.fingerprint, granted=granted, by=by, reason=reason, expires=request.expires
+            )
+            try:
+                stored.put(key.removesuffix("request") + "approval", keep(decision))
+            except IntegrityError:
+                raise ApprovalMismatch(f"{job} has been decided already") from None
+            connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(due=0.0, waiting="decided"))
+        self._tell()
+        return decision
+
+    def job(self, job: str) -> JobRow:
+        """One job; the id of a batch of one is that of its job."""
+        with reading(self.engine) as connection:
+            return _row(connection, self._find(connection, job))
+
+    def batch(self, batch: str) -> BatchRow:
+        """A batch with all its jobs; NotFound once it has been answered for longer than the retention."""
+        with reading(self.engine) as connection:
+            head = connection.execute(select(batches).where(batches.c.id == batch)).mappings().first()
+            if head is None:
+                raise NotFound(f"no job {batch!r}")
+            query = select(jobs).where(jobs.c.batch == batch).order_by(jobs.c.number)
+            rows = tuple(_row(connection, row) for row in connection.execute(query).mappings().all())
+        found = BatchRow(batch, _time(head["created"]), rows)
+        ended = [job.finished for job in rows if job.finished]
+        if len(ended) == len(rows) and max(ended) < now() - timedelta(seconds=self.job_retention):
+            raise NotFound(f"no job {batch!r}")
+        return found
+
+    def list(self, status: str | None = None, limit: int = 50, offset: int = 0) -> list[JobRow]:
+        """Jobs, newest first; `status` is one of a job's, or an outcome such as `needs_person`."""
+        query = select(jobs).order_by(jobs.c.created.desc(), jobs.c.number).limit(limit).offset(offset)
+        if status is not None:
+            named = or_(jobs.c.status == status, jobs.c.outcome == status, jobs.c.waiting == status)
+            query = query.where(named)
+        with reading(self.engine) as connection:
+            return [_row(connection, row) for row in connection.execute(query).mappings().all()]
+
+    def report(self, job: str) -> Report:
+        """The report of a job as far as it has come."""
+        with reading(self.engine) as connection:
+            row = self._find(connection, job)
+            options = json.loads(row["options"])
+            incident = Incident.model_validate_json(row["incident"])
+            stored = StoredJournal(connection, row["id"])
+            return report(incident, stored, bool(options.get("dry_run")), row["error"])
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs there are in each status."""
+        with reading(self.engine) as connection:
+            query = select(jobs.c.status, func.count()).group_by(jobs.c.status)
+            return dict(connection.execute(query).tuples().all())
+
+    def wait(self, batch: str, timeout: float) -> bool:
+        """Wait until every job of the batch has an answer; False where the time was not enough."""
+        deadline = now() + timedelta(seconds=timeout)
+        while True:
+            if self.batch(batch).answered:
+                return True
+            left = (deadline - now()).total_seconds()
+            if left <= 0:
+                return False
+            with self.changed:
+                self.changed.wait(min(left, 0.2))
+
+    def next_due(self) -> float | None:
+        """Seconds until a waiting or queued job is due; None where there is none."""
+        with reading(self.engine) as connection:
+            query = select(func.min(jobs.c.due)).where(jobs.c.status.in_(("queued", "waiting")))
+            due = connection.execute(query).scalar()
+        return None if due is None else float(due) - now().timestamp()
+
+    def forget(self, days: float) -> int:
+        """Delete jobs, batches and journals that ended more than so many days ago; how many jobs."""
+        old = now().timestamp() - days * 86400
+        ended = select(jobs.c.id).where(jobs.c.status.in_(FINISHED), jobs.c.finished < old)
+        with self.engine.begin() as connection:
+            connection.execute(delete(journal).where(journal.c.job.in_(ended)))
+            gone = connection.execute(delete(jobs).where(jobs.c.status.in_(FINISHED), jobs.c.finished < old)).rowcount
+            left = select(jobs.c.batch)
+            connection.execute(delete(batches).where(batches.c.created < old, batches.c.id.not_in(left)))
+        return gone
+
+    def _let_go(self, claim: Claim, values: dict[str, Any], restart: int | None = None) -> None:
+        mine = and_(jobs.c.id == claim.id, jobs.c.fence == claim.fence)
+        changed = {**values, "owner": None, "lease": None}
+        if restart is not None:
+            changed["version"] = restart
+        with self.engine.begin() as connection:
+            connection.execute(update(jobs).where(mine).values(**changed))
+        self._tell()
+
+    def _find(self, connection: Any, job: str) -> RowMapping:
+        row = connection.execute(select(jobs).where(jobs.c.id == job)).mappings().first()
+        if row is None:
+            raise NotFound(f"no job {job!r}; `devops-agent jobs` lists those that there are")
+        return row  # type: ignore[no-any-return]
+
+    def _tell(self) -> None:
+        with self.changed:
+            self.changed.notify_all()
+
+
+def _row(connection: Any, row: RowMapping) -> JobRow:
+    ended = row["status"] in FINISHED
+    reached = 100 if ended else progress(StoredJournal(connection, row["id"]).names())
+    return JobRow(
+        id=row["id"],
+        batch=row["batch"],
+        number=row["number"],
+        status=row["status"],
+        waiting=row["waiting"],
+        created=_time(row["created"]),
+        started=_time(row["started"]) if row["started"] else None,
+        finished=_time(row["finished"]) if row["finished"] else None,
+        title=row["title"],
+        cause=row["cause"],
+        outcome=row["outcome"],
+        progress=reached,
+        error=row["error"],
+    )
+
+
+def _time(stamp: float) -> datetime:
+    return datetime.fromtimestamp(stamp, UTC)

@@ -1,0 +1,120 @@
+"""The database: tables, and an engine that is safe for several processes on one SQLite file.
+
+SQLite needs WAL, a busy time-out, and transactions that begin with IMMEDIATE: deferred ones fail when two writers meet.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+)
+from sqlalchemy.engine import make_url
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+batches = Table(
+    "batch",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("created", Float, nullable=False),
+    Column("requester", String(200), nullable=False),
+    Column("size", Integer, nullable=False),
+)
+
+jobs = Table(
+    "job",
+    metadata,
+    Column("id", String(80), primary_key=True),
+    Column("batch", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("waiting", String(40)),
+    Column("due", Float, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("started", Float),
+    Column("finished", Float),
+    Column("title", String(200), nullable=False),
+    Column("incident", Text, nullable=False),
+    Column("options", Text, nullable=False),
+    Column("cause", String(80)),
+    Column("outcome", String(20)),
+    Column("fingerprint", String(64)),
+    Column("progress", Integer, nullable=False),
+    Column("error", Text),
+    Column("owner", String(200)),
+    Column("lease", Float),
+    Column("fence", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("ix_job_queue", "status", "due"),
+    Index("ix_job_batch", "batch", "number"),
+    Index("ix_job_created", "created"),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("job", String(80), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    UniqueConstraint("job", "key", name="uq_journal_job_key"),
+)
+
+
+def open_engine(url: str) -> Engine:
+    """An engine with all tables made; the folder of a SQLite file is created, readable by its owner only."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = _sqlite(url, parsed.database)
+    else:
+        engine = create_engine(url, pool_pre_ping=True)
+    metadata.create_all(engine)
+    return engine
+
+
+def reading(engine: Engine) -> Connection:
+    """A connection whose transaction takes no write lock."""
+    return engine.execution_options(sqlite_begin="DEFERRED").connect()
+
+
+def _sqlite(url: str, file: str | None) -> Engine:
+    if file and file != ":memory:":
+        Path(file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    engine = create_engine(url, connect_args={"timeout": 30, "isolation_level": None})
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA busy_timeout=30000")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Any) -> None:
+        mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+    return engine

@@ -1,0 +1,172 @@
+"""A worker: claims a job, walks it through the pipeline, lets go of it when it waits, ends it when it ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devops_agent.errors import AgentError, LeaseLost, NotFound, Suspended
+from devops_agent.inventory import Place, load
+from devops_agent.jobs.store import LEASE_SECONDS, MAX_TRIES, Claim, Jobs
+from devops_agent.model import SCHEMA_VERSION, Approval, Plan, Ruling, now
+from devops_agent.pipeline import Agent, handle
+from devops_agent.report import report
+from devops_agent.run import Journal, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+log = logging.getLogger("devops_agent.worker")
+
+
+class Worker:
+    """Walks jobs for one process. Its heartbeat keeps the leases of all jobs that its threads work on."""
+
+    def __init__(self, jobs: Jobs, agent: Agent, patience: float = 20.0, approval_seconds: float = 24 * 3600.0) -> None:
+        self.jobs = jobs
+        self.agent = agent
+        self.patience = patience
+        self.approval_seconds = approval_seconds
+        self.owner = owner()
+        self._working: dict[str, Claim] = {}
+        self._lock = threading.Lock()
+        self._heart: threading.Thread | None = None
+
+    def work(self, job: str | None = None) -> bool:
+        """Claim and walk one job that is due (or that one); False where there is none."""
+        claim = self.jobs.claim(self.owner, job)
+        if claim is None:
+            return False
+        with self._heartbeat(claim):
+            self._walk(claim)
+        return True
+
+    def work_until_answered(self, job: str, on_progress: Callable[[], None] | None = None) -> None:
+        """Walk one job until it ends or waits for a person: what the command line does."""
+        while True:
+            self.work(job)
+            row = self.jobs.job(job)
+            if on_progress is not None:
+                on_progress()
+            if row.answered:
+                return
+            time.sleep(0.05)
+
+    def _walk(self, claim: Claim) -> None:
+        """The one place where everything is caught: one job that fails must not take the others along."""
+        try:
+            journal = self.jobs.journal(claim)
+            error = _unfit(claim, journal.names())
+            if error is None:
+                run = self._run(claim, journal)
+                try:
+                    handle(claim.incident, self.agent, self._place(claim), run)
+                except AgentError as failure:
+                    if isinstance(failure, LeaseLost):
+                        raise
+                    error = str(failure)
+            self.jobs.finish(claim, report(claim.incident, journal, bool(claim.options.get("dry_run")), error))
+        except Suspended as wait:
+            self.jobs.suspend(claim, wait.reason, wait.until)
+        except LeaseLost:
+            log.warning("lost the lease of %s: another worker goes on with it", claim.id)
+        except Exception:
+            log.exception("job %s failed", claim.id)
+            self._give_up(claim)
+
+    def _give_up(self, claim: Claim) -> None:
+        error = "an internal error; the service's log has the details under this job's id"
+        self.jobs.finish(claim, report(claim.incident, self.jobs.journal(claim), False, error))
+
+    def _run(self, claim: Claim, journal: Journal) -> Run:
+        return Run(
+            journal,
+            approve=_yes(claim) if claim.options.get("yes") else None,
+            patience=self.patience,
+            approval_seconds=self.approval_seconds,
+            dry_run=bool(claim.options.get("dry_run")),
+        )
+
+    def _place(self, claim: Claim) -> Place:
+        if file := claim.options.get("inventory"):
+            return load(Path(file))
+        name = claim.incident.place
+        if name is None:
+            return next(iter(self.agent.places.values()))
+        if name not in self.agent.places:
+            raise NotFound(f"no place {name!r} (known: {', '.join(self.agent.places)})")
+        return self.agent.places[name]
+
+    @contextmanager
+    def _heartbeat(self, claim: Claim) -> Iterator[None]:
+        with self._lock:
+            self._working[claim.id] = claim
+            if self._heart is None or not self._heart.is_alive():
+                self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+                self._heart.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._working.pop(claim.id, None)
+
+    def _beat(self) -> None:
+        """Prolong the leases of what is being worked on, until there has been nothing for a while."""
+        idle = 0
+        while idle < 4:
+            time.sleep(LEASE_SECONDS / 4)
+            with self._lock:
+                working = list(self._working.values())
+            idle = 0 if working else idle + 1
+            if working:
+                try:
+                    self.jobs.renew(working)
+                except OSError as failure:
+                    log.warning("could not renew leases: %s", failure)
+
+
+def owner() -> str:
+    """This process, so that another one on this machine can tell whether it still lives."""
+    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+
+
+def dead_owners(owners: list[str]) -> list[str]:
+    """Those of the owners that were processes on this machine and are no more."""
+    dead = []
+    for name in owners:
+        machine, pid, started = [*name.split("/"), "", ""][:3]
+        if machine == socket.gethostname() and pid.isdigit() and str(_started(int(pid))) != started:
+            dead.append(name)
+    return dead
+
+
+def _started(pid: int) -> float:
+    import psutil
+
+    try:
+        return round(psutil.Process(pid).create_time(), 2)
+    except psutil.Error:
+        return 0.0
+
+
+def _unfit(claim: Claim, keys: list[str]) -> str | None:
+    """Why a job cannot go on: too many tries, or begun by a version whose records this one does not know."""
+    if claim.tries > MAX_TRIES:
+        return "given up: its worker died too often while it was being handled"
+    if claim.version != SCHEMA_VERSION and any("once/" in key for key in keys):
+        return "begun by another version of devops_agent, which had started to act: a person must look at it"
+    return None
+
+
+def _yes(claim: Claim) -> Callable[[Plan, Ruling], Approval]:
+    by = str(claim.options.get("by") or "--yes")
+    return lambda plan, ruling: Approval(
+        fingerprint=plan.fingerprint, granted=True, by=by, at=now(), reason=f"approved in advance ({ruling.rule})"
+    )

@@ -1,0 +1,119 @@
+"""The page: how an incident is handled, from the log to the proof. Everything that happens to one happens here.
+
+Data goes one way: Incident -> Digest -> Diagnosis -> Proposal -> Plan -> Ruling -> Approval -> Outcomes ->
+Verification. Every step is kept in the journal; walked again after a crash or a wait, `handle` passes over what is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from devops_agent.distil import distil, distil_source
+from devops_agent.errors import ToolError
+from devops_agent.execute import execute, undo
+from devops_agent.inventory import Place
+from devops_agent.model import Action, Diagnosis, Digest, Incident, LogMarks, Outcome, Plan, Proposal, Refusal, Step
+from devops_agent.planners import Look, Planner
+from devops_agent.policy import Policy
+from devops_agent.run import Run
+from devops_agent.scan import Signatures
+from devops_agent.tools import fresh
+from devops_agent.tools.toolbox import Toolbox
+from devops_agent.verify import recheck, verify
+
+
+@dataclass(frozen=True)
+class Agent:
+    """Everything that handling an incident needs, built once by `bootstrap`."""
+
+    planner: Planner
+    policy: Policy
+    signatures: Signatures
+    toolbox: Callable[[Place], Toolbox]
+    places: dict[str, Place] = field(default_factory=dict)
+    max_attempts: int = 3
+    settle: float = 2.0
+    excerpt_lines: int = 50
+
+
+def handle(incident: Incident, agent: Agent, place: Place, run: Run) -> None:
+    """Work on one incident until it is over, a person is needed, or the attempts are used up. Returns nothing:
+    the report is derived from the journal, at any moment."""
+    toolbox = agent.toolbox(place)
+    digest: Digest = run.step("distil", distil, incident, agent.signatures, agent.excerpt_lines)
+    before = run.step("health", toolbox.health)
+    for number in range(agent.max_attempts):
+        attempt = run.scope(number)
+        diagnosis = attempt.step("diagnosis", agent.planner.diagnose, digest, run.history(), Look(toolbox, attempt))
+        proposal = attempt.step("proposal", agent.planner.propose, diagnosis, attempt)
+        plan = attempt.step("plan", preview, proposal, toolbox, place)
+        ruling = attempt.step("review", agent.policy.review, plan, place)
+        if run.dry_run or _nothing_left(diagnosis, plan, run, number):
+            return
+        approval = attempt.approval(plan, ruling)
+        still = attempt.step("recheck", recheck, plan, approval, toolbox)
+        marks = attempt.step("marks", fresh.marks, toolbox)
+        outcomes = execute(plan, approval, still, toolbox, attempt)
+        verification = verify(plan, outcomes, before, toolbox, attempt, agent.settle)
+        if not (verification.cause_gone or verification.over) or verification.newly_broken:
+            undo(plan, outcomes, toolbox, attempt)
+        if verification.over or not outcomes or _unknown(outcomes):
+            return
+        digest = attempt.step("again", distil_fresh, digest, toolbox, marks, agent)
+
+
+def preview(proposal: Proposal, toolbox: Toolbox, place: Place) -> Plan:
+    """Exactly what the proposal would do here. A step that its own tool refuses is left out, and so is all after it.
+
+    Checks of the inventory that change something when they run come last: they prove the repair and are approved too.
+    """
+    steps = list(proposal.steps)
+    if steps:
+        effectful = (name for name, check in place.inventory.checks.items() if check.effect != "read")
+        steps += [
+            Step(tool="run_check", args={"check": name}, why="the proof that it works again") for name in effectful
+        ]
+    actions: list[Action] = []
+    refused: list[Refusal] = []
+    for step in steps:
+        if refused:
+            refused.append(Refusal(tool=step.tool, args=step.args, reason="not planned: a step before it was refused"))
+            continue
+        try:
+            actions.append(toolbox.preview(step, len(actions) + 1))
+        except ToolError as error:
+            refused.append(Refusal(tool=step.tool, args=step.args, reason=str(error)))
+    if refused:
+        actions = []
+    plan = Plan(
+        cause=proposal.cause,
+        actions=tuple(actions),
+        checks=proposal.checks,
+        refused=tuple(refused),
+        question=proposal.question,
+    )
+    return plan.sealed()
+
+
+def distil_fresh(digest: Digest, toolbox: Toolbox, marks: LogMarks, agent: Agent) -> Digest:
+    """What the services have logged since we acted; the old digest where they have said nothing."""
+    lines = fresh.since(toolbox, marks)
+    return distil_source(lines, agent.signatures, agent.excerpt_lines) if lines.strip() else digest
+
+
+def _nothing_left(diagnosis: Diagnosis, plan: Plan, run: Run, number: int) -> bool:
+    """No failure, no known cause in a later round, or the very repair that was tried before: a person goes on."""
+    if not diagnosis.failure:
+        return True
+    tried = [(one.diagnosis, one.plan) for one in run.history()[:number]]
+    same = any(d and p and d.cause == diagnosis.cause and _done(p) == _done(plan) for d, p in tried)
+    return same and bool(number)
+
+
+def _done(plan: Plan) -> list[tuple[str, str]]:
+    return [(action.tool, str(sorted(action.args.items()))) for action in plan.actions]
+
+
+def _unknown(outcomes: tuple[Outcome, ...]) -> bool:
+    return any(outcome.status == "unknown" for outcome in outcomes)

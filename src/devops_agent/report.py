@@ -1,0 +1,114 @@
+"""The report: everything about one incident, derived from its journal at any moment, also while it waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from devops_agent.model import UNKNOWN, Attempt, Incident, Report, Status, revive
+from devops_agent.run import Journal, attempts
+
+_PROGRESS = {
+    "distil": 15,
+    "health": 25,
+    "diagnosis": 45,
+    "proposal": 50,
+    "plan": 55,
+    "review": 60,
+    "approval": 65,
+    "recheck": 70,
+    "verified": 90,
+    "verification": 95,
+}
+
+
+def report(incident: Incident, journal: Journal, dry_run: bool = False, error: str | None = None) -> Report:
+    """All kept records of one incident, its status and a summary in a sentence."""
+    made = attempts(journal)
+    kept = {name: journal.get(name) for name in ("distil", "health")}
+    status = _status(made, dry_run, error)
+    return Report(
+        incident=incident,
+        digest=revive(kept["distil"]) if kept["distil"] else None,
+        health=revive(kept["health"]) if kept["health"] else None,
+        attempts=made,
+        status=status,
+        summary=_summary(made, status, error),
+        error=error,
+    )
+
+
+def progress(keys: list[str]) -> int:
+    """How far a walk has come, 0 to 99, from the kept steps: it only grows."""
+    reached = 0
+    for key in keys:
+        name = key.split("/")[-1]
+        if "/once/" in key or key.startswith("once/"):
+            reached = max(reached, 80)
+        reached = max(reached, _PROGRESS.get(name, 0))
+    return min(reached, 99)
+
+
+def _status(made: tuple[Attempt, ...], dry_run: bool, error: str | None) -> Status:
+    if error is not None or not made:
+        return "error"
+    last = made[-1]
+    if last.diagnosis is not None and not last.diagnosis.failure:
+        return "no_failure" if len(made) == 1 else "unresolved"
+    if last.verification is not None and last.verification.over:
+        return "resolved"
+    if dry_run:
+        return "planned" if last.plan is not None and last.plan.actions else "needs_person"
+    if last.request is not None and last.approval is None:
+        return "needs_approval"
+    if any(attempt.outcomes for attempt in made):
+        return "unresolved"
+    return "needs_person"
+
+
+def _summary(made: tuple[Attempt, ...], status: Status, error: str | None) -> str:
+    if error is not None:
+        return error
+    last = made[-1] if made else Attempt()
+    diagnosis = last.diagnosis
+    if diagnosis is None:
+        return "Not looked at yet."
+    if status == "no_failure":
+        return "The log shows no failure."
+    named = diagnosis.summary or "The cause is not known; the lines that matter are in the excerpt."
+    return f"{named} {_ending(last, status)}".strip()
+
+
+def _ending(last: Attempt, status: Status) -> str:
+    """What became of it, in a sentence or two."""
+    diagnosis, plan, verification = last.diagnosis, last.plan, last.verification
+    if status == "resolved" and verification is not None:
+        acted = any(outcome.status == "succeeded" for outcome in last.outcomes)
+        return ("Repaired and proven" if acted else "It is over without a repair") + f": {verification.reason}."
+    if status == "planned" and plan is not None:
+        return f"Planned, not executed (dry run): {_tools(last)}."
+    if status == "needs_approval" and last.request is not None:
+        return f"Waits for approval until {last.request.expires:%Y-%m-%d %H:%M} UTC: {_tools(last)}."
+    if status == "unresolved" and verification is not None:
+        undone = " What did not help was undone." if last.undone else ""
+        return f"Not resolved, {verification.reason}.{undone}"
+    reasons = []
+    if last.approval is not None and not last.approval.granted:
+        reasons.append(f"The plan was not approved ({last.approval.by}: {last.approval.reason or 'no reason given'}).")
+    if plan is not None and plan.refused:
+        reasons.append(f"{plan.refused[0].tool} was refused: {plan.refused[0].reason}.")
+    if plan is not None and plan.question:
+        reasons.append(plan.question)
+    if diagnosis is not None and diagnosis.advice:
+        reasons.append(f"Next: {diagnosis.advice[0]}.".replace("..", "."))
+    if diagnosis is not None and diagnosis.cause == UNKNOWN and not reasons:
+        reasons.append("Not enough information to proceed.")
+    return " ".join(reasons)
+
+
+def _tools(last: Attempt) -> str:
+    return ", ".join(action.tool for action in last.plan.actions) if last.plan else ""
+
+
+def to_json(made: Report) -> dict[str, Any]:
+    """The report as plain JSON values."""
+    return made.model_dump(mode="json")
