@@ -1,0 +1,91 @@
+"""Secrets are masked before anything leaves the process or is stored. Clean lines stay as they are.
+
+The same secret gets the same placeholder from one `Redactor`; where it was recognised once by its name, it is masked
+wherever else it stands. Rules lie in `secrets.py`; a team's own expressions come from its settings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from devops_agent.distil.secrets import KEY_BEGIN, KEY_BODY, KEY_END, RULES, TRIGGER, is_secret
+
+_PLACEHOLDER = re.compile(r"\[redacted:[a-z-]+:\d+\]")
+_REPEATED = 8
+"""A secret of at least this length is also masked where nothing but its value gives it away."""
+
+
+class Redactor:
+    """Masks secrets; `counts` says how many places of which kind were masked so far."""
+
+    def __init__(self, own: Iterable[str] = ()) -> None:
+        self.counts: Counter[str] = Counter()
+        self._own = [re.compile(pattern) for pattern in own]
+        self._known: dict[str, str] = {}
+        self._block = ""
+
+    def text(self, text: str) -> str:
+        """The text with its secrets masked. Lines stay lines: their number does not change."""
+        lines = [self.line(line) for line in text.split("\n")]
+        self._block = ""
+        masked = "\n".join(lines)
+        for secret, placeholder in self._known.items():
+            if len(secret) >= _REPEATED and secret in masked:
+                self.counts[placeholder.split(":")[1]] += masked.count(secret)
+                masked = masked.replace(secret, placeholder)
+        return masked
+
+    def line(self, line: str) -> str:
+        """One line of a text whose lines are given in order (private keys go over several)."""
+        if self._block or "-----BEGIN" in line:
+            line = self._key(line)
+        if TRIGGER.search(line):
+            for kind, rule in RULES:
+                line = rule.sub(lambda found, kind=kind: self._mask(found, kind), line)  # type: ignore[misc]
+        for rule in self._own:
+            line = rule.sub(lambda found: self._mask(found, "own"), line)
+        return line
+
+    def _mask(self, found: re.Match[str], kind: str) -> str:
+        """The match with its group `s` (or all of it, where there is none) replaced."""
+        whole = found[0]
+        named = "s" in found.re.groupindex
+        secret = found["s"] if named else whole
+        if not secret or _PLACEHOLDER.search(secret) or (named and not is_secret(kind, secret)):
+            return whole
+        start = found.start("s") - found.start() if named else 0
+        return whole[:start] + self._placeholder(secret, kind) + whole[start + len(secret) :]
+
+    def _placeholder(self, secret: str, kind: str) -> str:
+        self.counts[kind] += 1
+        if secret not in self._known:
+            self._known[secret] = f"[redacted:{kind}:{len(self._known) + 1}]"
+        return self._known[secret]
+
+    def _key(self, line: str) -> str:
+        """A private key's lines, from its BEGIN to its END, or to the first line that cannot belong to it."""
+        if not self._block:
+            found = KEY_BEGIN.search(line)
+            if not found:
+                return line
+            self._block = self._placeholder(f"key {len(self._known)}", "private-key")
+            rest = line[found.end() :]
+            head = line[: found.start()]
+        else:
+            head, rest = "", line
+        end = KEY_END.search(rest)
+        if end:
+            placeholder, self._block = self._block, ""
+            return head + placeholder + rest[end.end() :]
+        if head == "" and rest.strip() and not KEY_BODY.search(rest):
+            self._block = ""
+            return line
+        return head + self._block
+
+
+def redact(text: str, own: Iterable[str] = ()) -> tuple[str, dict[str, int]]:
+    """The text with its secrets masked, and how many of which kind there were."""
+    redactor = Redactor(own)
+    return redactor.text(text), dict(redactor.counts)

@@ -1,0 +1,95 @@
+"""What a text must contain for a regular expression to match: a prefilter that costs a substring search.
+
+The expression is read with Python's own parser (`re._parser`), so what it means here is what it means to `re`.
+"""
+
+from __future__ import annotations
+
+import re._constants as c  # type: ignore[import-not-found]
+import re._parser as parser  # type: ignore[import-not-found]
+from typing import Any
+
+SHORTEST = 3
+"""Literals shorter than this occur in every log and exclude nothing."""
+
+WIDEST = 24
+"""Alternatives of one clause beyond this number cost more to look for than they save."""
+
+Clauses = list[tuple[str, ...]]
+
+
+def literals(source: str, ignore_case: bool = False) -> tuple[tuple[str, ...], ...]:  # noqa: ARG001
+    """Clauses that must all hold: of each, at least one string occurs in the lower-cased text. () knows nothing.
+
+    Strings are lower case, so that one lower-cased text serves all patterns, whatever `ignore_case` says.
+    """
+    clauses = _clauses(parser.parse(source))
+    best: dict[tuple[str, ...], None] = {}
+    for clause in sorted(clauses, key=lambda clause: (-min(map(len, clause)), len(clause))):
+        best.setdefault(clause)
+    return tuple(list(best)[:3])
+
+
+def _clauses(items: Any) -> Clauses:
+    """Clauses of a sequence: its literal runs, and what its parts must contain."""
+    found: Clauses = []
+    run = ""
+    for operator, argument in items:
+        text = _text(operator, argument)
+        if text is not None:
+            run += text
+            continue
+        _close(run, found)
+        run = ""
+        found.extend(_part(operator, argument))
+    _close(run, found)
+    return found
+
+
+def _close(run: str, found: Clauses) -> None:
+    if len(run) >= SHORTEST:
+        found.append((run,))
+
+
+def _text(operator: Any, argument: Any) -> str | None:
+    """The one lower-case text that this part stands for ('' where it has no width), or None."""
+    if operator is c.AT:
+        return ""
+    if operator is c.LITERAL:
+        return _lower(argument)
+    if operator is c.IN:
+        letters = {_lower(value) if kind is c.LITERAL else None for kind, value in argument}
+        return letters.pop() if len(letters) == 1 else None
+    if operator is c.SUBPATTERN:
+        texts = [_text(*item) for item in argument[3]]
+        return None if None in texts else "".join(text for text in texts if text)
+    if operator in (c.MAX_REPEAT, c.MIN_REPEAT) and argument[0] == argument[1] and argument[0] <= 8:
+        texts = [_text(*item) for item in argument[2]]
+        return None if None in texts else "".join(text for text in texts if text) * argument[0]
+    return None
+
+
+def _lower(code: int) -> str | None:
+    """A plain character in lower case; None for those whose case folding is not one to one."""
+    return chr(code).lower() if code < 128 else None
+
+
+def _part(operator: Any, argument: Any) -> Clauses:
+    if operator is c.SUBPATTERN:
+        return _clauses(argument[3])
+    if operator in (c.MAX_REPEAT, c.MIN_REPEAT, c.POSSESSIVE_REPEAT):
+        return _clauses(argument[2]) if argument[0] > 0 else []
+    if operator is c.BRANCH:
+        return _branch([_clauses(branch) for branch in argument[1]])
+    return []
+
+
+def _branch(branches: list[Clauses]) -> Clauses:
+    """One clause for all alternatives: the most telling one of each, if every alternative has one."""
+    if not all(branches):
+        return []
+    chosen: dict[str, None] = {}
+    for clauses in branches:
+        for text in max(clauses, key=lambda clause: (min(map(len, clause)), -len(clause))):
+            chosen.setdefault(text)
+    return [tuple(chosen)] if len(chosen) <= WIDEST else []

@@ -1,0 +1,145 @@
+"""All signatures of the runbooks over the lines of a log, with their roles resolved."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from devops_agent.scan.pattern import Pattern
+
+TESTED = 4000
+"""Lines on which one pattern is tried at most: those that hold its literal, from the start of the log."""
+
+_WORD = re.compile(r"[a-z0-9_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A pattern that counts, with the indices of the lines on which it matched."""
+
+    pattern: Pattern
+    lines: tuple[int, ...]
+
+
+class Signatures:
+    """A set of patterns. Building it costs nothing; each expression is compiled when a text holds its literals."""
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self.patterns = tuple(patterns)
+        self._compiled: dict[int, re.Pattern[str]] = {}
+        self._fingerprint = ""
+        self._by_owner: dict[str, list[int]] = {}
+        for index, pattern in enumerate(self.patterns):
+            self._by_owner.setdefault(pattern.owner, []).append(index)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all patterns: the key of what is compiled from them."""
+        if not self._fingerprint:
+            digest = hashlib.sha256()
+            for pattern in self.patterns:
+                digest.update(f"{pattern.source}\0{pattern.ignore_case}\0".encode("utf-8", "replace"))
+            self._fingerprint = digest.hexdigest()[:32]
+        return self._fingerprint
+
+    def regex(self, index: int) -> re.Pattern[str]:
+        """The compiled expression of one pattern."""
+        found = self._compiled.get(index)
+        if found is None:
+            pattern = self.patterns[index]
+            found = self._compiled[index] = re.compile(pattern.source, re.IGNORECASE if pattern.ignore_case else 0)
+        return found
+
+    def find(self, lines: Sequence[str], among: Iterable[int] | None = None) -> list[Found]:
+        """Patterns that count on these lines: of each owner whose `any` matches somewhere without one of its `none`
+        matching there too, and whose `all` all match some line. `among` are the patterns that may match at all.
+        """
+        text = _Text(lines)
+        wanted = set(range(len(self.patterns)) if among is None else among)
+        results: list[Found] = []
+        for indices in self._by_owner.values():
+            roles: dict[str, list[int]] = {"any": [], "all": [], "none": []}
+            for index in indices:
+                roles[self.patterns[index].role].append(index)
+            results.extend(self._owner(roles, wanted, text))
+        return results
+
+    def _owner(self, roles: dict[str, list[int]], wanted: set[int], text: _Text) -> list[Found]:
+        hits = {index: lines for index in roles["any"] if index in wanted and (lines := self._match(index, text))}
+        if not hits:
+            return []
+        needed = {}
+        for index in roles["all"]:
+            needed[index] = self._match(index, text) if index in wanted else []
+            if not needed[index]:
+                return []
+        for index in roles["none"]:
+            for hit in list(hits):
+                hits[hit] = [line for line in hits[hit] if not self.regex(index).search(text.lines[line])]
+        hits = {index: lines for index, lines in hits.items() if lines}
+        if not hits:
+            return []
+        return [Found(self.patterns[index], tuple(lines)) for index, lines in (hits | needed).items()]
+
+    def _match(self, index: int, text: _Text) -> list[int]:
+        """Indices of the lines on which the pattern matches, looked for only where its literals stand."""
+        clauses = self.patterns[index].literals
+        if not all(any(text.holds(part) for part in clause) for clause in clauses):
+            return []
+        search = self.regex(index).search
+        if not clauses:
+            return [number for number, line in enumerate(text.lines) if search(line)]
+        rarest = min(clauses, key=len)
+        return [number for number in text.where(rarest) if search(text.lines[number])]
+
+
+class _Text:
+    """The lines, also as one lower-cased text, in which literals are looked for."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.lines = lines
+        self.lower = "\n".join(lines).lower()
+        self._starts: list[int] | None = None
+        self._words: set[str] | None = None
+        self._held: dict[str, bool] = {}
+
+    def holds(self, literal: str) -> bool:
+        """Whether the literal stands anywhere. In longer texts its inner words are looked up first."""
+        held = self._held.get(literal)
+        if held is None:
+            held = self._held[literal] = self._may_hold(literal) and literal in self.lower
+        return held
+
+    def where(self, clause: tuple[str, ...]) -> list[int]:
+        """Indices of the first lines that hold one of these strings, in order."""
+        starts = self._line_starts()
+        numbers: set[int] = set()
+        for literal in clause:
+            at, count = self.lower.find(literal), 0
+            while at >= 0 and count < TESTED:
+                number = bisect_right(starts, at) - 1
+                numbers.add(number)
+                count += 1
+                if number + 1 >= len(starts):
+                    break
+                at = self.lower.find(literal, starts[number + 1])
+        return sorted(numbers)
+
+    def _may_hold(self, literal: str) -> bool:
+        if len(self.lower) < 40_000:
+            return True
+        if self._words is None:
+            self._words = set(_WORD.findall(self.lower))
+        inner = [found for found in _WORD.finditer(literal) if found.start() > 0 and found.end() < len(literal)]
+        return all(found[0] in self._words for found in inner)
+
+    def _line_starts(self) -> list[int]:
+        if self._starts is None:
+            self._starts = [0]
+            for line in self.lower.split("\n"):
+                self._starts.append(self._starts[-1] + len(line) + 1)
+            self._starts.pop()
+        return self._starts
