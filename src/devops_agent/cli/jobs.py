@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
+from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from devops_agent.cli import options, terminal
 from devops_agent.errors import RequestError
 
 if TYPE_CHECKING:
-    from devops_agent.jobs.store import Jobs
+    from devops_agent.jobs.store import JobRow, Jobs
 
 Id = Annotated[
     str, typer.Argument(metavar="ID", help="The job's id, as `devops-agent jobs` shows it.", show_default=False)
@@ -38,17 +39,20 @@ def register(app: typer.Typer) -> None:
     app.command()(job)
 
 
-def approve(name: Id, plan: Plan = None, reason: Reason = "") -> None:
-    """Approve the plan that a job waits with."""
-    _decide(name, True, plan, reason)
+def approve(name: Id, plan: Plan = None, reason: Reason = "", as_json: options.Json = False) -> None:
+    """Approve the plan that a job waits with.
+
+    A job of the command line is worked on here and now, one of the service by the service.
+    """
+    _decide(name, True, plan, reason, as_json)
 
 
-def deny(name: Id, plan: Plan = None, reason: Reason = "") -> None:
+def deny(name: Id, plan: Plan = None, reason: Reason = "", as_json: options.Json = False) -> None:
     """Deny the plan that a job waits with.
 
     Nothing of it is done; the job ends for a person to take over.
     """
-    _decide(name, False, plan, reason)
+    _decide(name, False, plan, reason, as_json)
 
 
 def jobs(
@@ -101,23 +105,33 @@ def job(name: Id, as_json: options.Json = False) -> None:
 def _open() -> Jobs:
     from devops_agent import bootstrap
 
+    return bootstrap.open_jobs(options.settings())
+
+
+def _decide(name: str, granted: bool, plan: str | None, reason: str, as_json: bool) -> None:
+    from devops_agent import bootstrap
+    from devops_agent.cli import repair
+
+    store = _open()
+    mine = store.report(name).incident.source == "cli"
+    decision = store.decide(name, granted, options.user(), reason, plan)
+    if not as_json:
+        word = "approved" if decision.granted else "denied"
+        terminal.write(f"{name}: {word} by {decision.by}, plan {decision.fingerprint}")
+    if not mine:
+        terminal.hint(f"the service goes on with it; `devops-agent job {name}` shows what became of it")
+        if as_json:
+            terminal.write_json(decision.model_dump(mode="json"))
+        return
     settings = options.settings()
-    return bootstrap.open_jobs(settings, bootstrap.build_agent(settings))
+    worker = bootstrap.build_worker(settings, store, bootstrap.build_agent(settings))
+    repair.show(name, repair.finish(name, store, worker, asking=not as_json), as_json)
 
 
-def _decide(name: str, granted: bool, plan: str | None, reason: str) -> None:
-    decision = _open().decide(name, granted, getpass.getuser(), reason, plan)
-    word = "approved" if decision.granted else "denied"
-    terminal.write(f"{name}: {word} by {decision.by}; plan {decision.fingerprint}")
-    terminal.hint(f"a worker goes on with it (`devops-agent serve`); `devops-agent job {name}` shows what became of it")
+def _state(row: JobRow) -> str:
+    return f"{row.status} ({row.waiting})" if row.waiting else row.status
 
 
-def _state(row: Any) -> str:
-    return f"{row.status} ({row.waiting})" if row.waiting else str(row.status)
-
-
-def _row(row: Any) -> dict[str, Any]:
-    import dataclasses
-
-    values = dataclasses.asdict(row) if dataclasses.is_dataclass(row) else row.model_dump()
-    return {key: value.isoformat() if hasattr(value, "isoformat") else value for key, value in values.items()}  # type: ignore[union-attr]
+def _row(row: JobRow) -> dict[str, Any]:
+    values = asdict(row)
+    return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in values.items()}

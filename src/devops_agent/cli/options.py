@@ -60,6 +60,23 @@ def source(log: str) -> Path | BinaryIO:
     return readable(log, "LOG")
 
 
+def text(log: str) -> str:
+    """The whole text of a log; bytes that are no UTF-8 are replaced, as nothing else can be kept as JSON."""
+    where = source(log)
+    data = where.read_bytes() if isinstance(where, Path) else where.read()
+    return data.decode("utf-8", "replace")
+
+
+def user() -> str:
+    """Who sits at this command line, for the record."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
 def readable(name: str | Path, field: str) -> Path:
     """A file that can be read; the error names the argument and what is wrong with it."""
     path = Path(name)

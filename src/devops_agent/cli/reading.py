@@ -13,6 +13,7 @@ from devops_agent.cli import options, terminal
 from devops_agent.errors import RequestError
 
 if TYPE_CHECKING:
+    from devops_agent.config import Settings
     from devops_agent.model import Diagnosis, Digest
 
 DIAGNOSE = """\b
@@ -48,17 +49,17 @@ def diagnose(
 
     Nothing is probed or changed.
     """
-    options.settings(planner=planner)
+    settings = options.settings(planner=planner)
     if batch is not None:
         if log != "-":
             raise RequestError("--batch: give either a LOG or --batch, not both")
-        _batch(options.readable(batch, "--batch"))
+        _batch(options.readable(batch, "--batch"), settings)
         return
     source = options.source(log)
     from devops_agent import bootstrap
 
     with terminal.working("reading the log"):
-        digest, diagnosis = bootstrap.diagnose(source)
+        digest, diagnosis = bootstrap.diagnose(source, settings)
     if as_json:
         terminal.write_json(as_record(digest, diagnosis))
     else:
@@ -78,10 +79,14 @@ def distil(
     if baseline is not None:
         options.readable(baseline, "--baseline")
     source = options.source(log)
-    from devops_agent import bootstrap
+    settings = options.settings()
+    from devops_agent.distil import distil_source
+    from devops_agent.runbooks.load import library
+    from devops_agent.scan import Signatures
 
     with terminal.working("reading the log"):
-        digest = bootstrap.distil_log(source, lines=lines, baseline=baseline)
+        signatures = Signatures(library([settings.runbooks] if settings.runbooks else []).signatures())
+        digest = distil_source(source, signatures, lines, baseline=baseline)
     excerpt = _excerpt(digest)
     if as_json:
         terminal.write_json({"lines_read": digest.lines_read, "bytes_read": digest.bytes_read, "excerpt": excerpt})
@@ -113,14 +118,15 @@ def as_record(digest: Digest, diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _batch(path: Path) -> None:
+def _batch(path: Path, settings: Settings) -> None:
     from devops_agent import bootstrap
 
+    diagnoser = bootstrap.Diagnoser(settings)
     for number, case in _cases(path):
         context = case.get("context")
         if not isinstance(context, str):
             raise RequestError(f"{path}, line {number}: context: must be a text")
-        digest, diagnosis = bootstrap.diagnose(context.encode("utf-8", "surrogatepass"))
+        digest, diagnosis = diagnoser.diagnose(context.encode("utf-8", "surrogatepass"))
         terminal.write_json({"id": case.get("id"), **as_record(digest, diagnosis)}, indent=None)
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from devops_agent.cli import options, terminal
+from devops_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from devops_agent.config import Settings
+    from devops_agent.jobs.store import Jobs
+    from devops_agent.jobs.worker import Worker
+    from devops_agent.model import Report
 
 HANDLE = """\b
 Examples:
@@ -38,15 +46,60 @@ def handle(
 ) -> None:
     """Diagnose, plan, ask, repair, prove, and undo what did not help."""
     settings = options.settings(inventory=inventory, policy=policy, planner=planner)
-    if baseline is not None:
-        options.readable(baseline, "--baseline")
-    source = options.source(log)
-    from devops_agent import bootstrap, report
+    chosen = {"yes": yes, "by": f"{options.user()} (--yes)", "dry_run": dry_run, **_place(settings)}
+    text = options.text(log)
+    passing = options.text(str(options.readable(baseline, "--baseline"))) if baseline else None
+    from devops_agent import bootstrap
 
-    with terminal.working("working on it"):
-        found = bootstrap.handle_log(settings, source, yes=yes, dry_run=dry_run, baseline=baseline)
+    jobs = bootstrap.open_jobs(settings)
+    worker = bootstrap.build_worker(settings, jobs, bootstrap.build_agent(settings))
+    incident = bootstrap.make_incident(text, settings, source="cli", baseline=passing)
+    name = jobs.submit([incident], requester=options.user(), options=chosen).jobs[0]
+    found = finish(name, jobs, worker, asking=log != "-" and not as_json)
+    show(name, found, as_json)
+
+
+def finish(name: str, jobs: Jobs, worker: Worker, asking: bool) -> Report:
+    """Work on a job of the command line until it is over, asking at the terminal where a person sits there."""
+    asking = asking and sys.stdin.isatty() and sys.stdout.isatty()
+    while True:
+        with terminal.working("working on it") as said:
+            worker.work_until_answered(name, lambda: said(f"working on it, {jobs.job(name).progress} %"))
+        found = jobs.report(name)
+        if found.status != "needs_approval" or not asking:
+            return found
+        from devops_agent import report
+
+        terminal.write(report.to_text(found).rstrip("\n"))
+        request = found.attempts[-1].request
+        granted = typer.confirm("Carry this plan out?", default=False)
+        jobs.decide(name, granted, options.user(), "at the terminal", request.fingerprint if request else None)
+
+
+def show(name: str, found: Report, as_json: bool) -> None:
+    """Print the report, say how to go on, and leave with the exit status of its status."""
+    from devops_agent import report
+
     if as_json:
         terminal.write_json(report.to_json(found))
     else:
         terminal.write(report.to_text(found).rstrip("\n"))
+    if found.status == "needs_approval":
+        terminal.remark(f"approve it with `devops-agent approve {name}`, or deny it with `devops-agent deny {name}`")
     raise typer.Exit(EXIT.get(found.status, 3))
+
+
+def _place(settings: Settings) -> dict[str, Any]:
+    """The one inventory file to use: kept with the job, so that whoever goes on with it uses it too."""
+    if settings.inventory is None:
+        return {}
+    from devops_agent.inventory import load, load_all
+
+    path = settings.inventory.absolute()
+    if path.is_dir():
+        places = load_all(path)
+        if len(places) > 1:
+            raise ConfigError(f"--inventory: {path} holds several places ({', '.join(places)}); name one of the files")
+        path = next(each for each in sorted(path.glob("*.y*ml")))
+    load(path)
+    return {"inventory": str(path)}

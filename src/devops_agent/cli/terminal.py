@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,11 @@ def hint(text: str) -> None:
     """A remark for the person at the terminal; nothing where standard error is a file or pipe."""
     if sys.stderr.isatty():
         sys.stderr.write(printable(text) + "\n")
+
+
+def remark(text: str) -> None:
+    """What the caller must know beside the result: on standard error, also in a pipe."""
+    sys.stderr.write(printable(text) + "\n")
 
 
 def console() -> Console:
@@ -97,15 +102,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -
 
 
 @contextmanager
-def working(text: str) -> Iterator[None]:
-    """Show on a terminal that something takes a while; leave no trace of it."""
+def working(text: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal that something takes a while, with words that may change; leave no trace of it."""
     if not sys.stderr.isatty():
-        yield
+        yield lambda _text: None
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(styled(text), spinner="dots"):
-        yield
+    with Console(stderr=True).status(styled(text), spinner="dots") as status:
+        yield lambda text: status.update(styled(text))
 
 
 def _can_be_encoded(text: str) -> bool:
