@@ -1,0 +1,107 @@
+"""Choosing among the runbooks that a log hit: how telling the words are, where they stand, and what explains what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from devops_agent.model import Hit
+from devops_agent.runbooks.causes import Causes
+
+CERTAINTY = {"low": 0.5, "medium": 0.78, "high": 0.95}
+"""How often a signature of that confidence is right where it stands at a decisive place."""
+
+ANSWER = 0.35
+"""Below this the evidence is thin, and the answer is `unknown`."""
+
+_UNDERNEATH = 0.3
+"""What is left of a cause that another one explains."""
+
+_COMPARABLE = 0.45
+"""An explaining cause must itself be at least so strong, compared with what it explains."""
+
+
+@dataclass
+class Candidate:
+    """One runbook that was hit, with its hits (the most telling first) and its score."""
+
+    runbook: Any
+    hits: list[Hit]
+    score: float
+    first: int
+    place: float
+    explained_by: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def cause(self) -> str:
+        """The cause that the runbook is about."""
+        return str(self.runbook.cause)
+
+
+def candidates(hits: Iterable[Hit], runbooks: Mapping[str, Any], causes: Causes) -> list[Candidate]:
+    """All runbooks that were hit, the best first."""
+    by_runbook: dict[str, list[Hit]] = {}
+    for hit in hits:
+        if hit.signature in runbooks and hit.pattern < len(runbooks[hit.signature].match.any):
+            by_runbook.setdefault(hit.signature, []).append(hit)
+    found = [_candidate(runbooks[key], own) for key, own in by_runbook.items()]
+    _explain(found, causes)
+    return sorted(found, key=_order)
+
+
+def confidences(found: list[Candidate]) -> dict[str, float]:
+    """Confidence by cause, best first: the best runbook's score, shared with the causes that compete with it."""
+    best: dict[str, Candidate] = {}
+    for candidate in found:
+        best.setdefault(candidate.cause, candidate)
+    if not best:
+        return {}
+    total = sum(candidate.score**3 for candidate in best.values())
+    top = max(candidate.score for candidate in best.values())
+    return {
+        cause: round(
+            min(0.99, candidate.score * (0.5 + 0.5 * candidate.score**3 / total))
+            if candidate.score == top
+            else candidate.score**3 / total * candidate.score,
+            3,
+        )
+        for cause, candidate in best.items()
+    }
+
+
+def _candidate(runbook: Any, hits: list[Hit]) -> Candidate:
+    def telling(hit: Hit) -> tuple[float, int]:
+        return (-_score(runbook, hit), hit.lines[0] if hit.lines else 0)
+
+    ordered = sorted(hits, key=telling)
+    best = ordered[0]
+    return Candidate(
+        runbook=runbook,
+        hits=ordered,
+        score=_score(runbook, best),
+        first=min((hit.lines[0] for hit in ordered if hit.lines), default=0),
+        place=best.weight,
+    )
+
+
+def _score(runbook: Any, hit: Hit) -> float:
+    return CERTAINTY[runbook.strength(hit.pattern)] * (0.4 + 0.6 * hit.weight)
+
+
+def _explain(found: list[Candidate], causes: Causes) -> None:
+    """Lower the score of every candidate that another, about as strong one explains."""
+    strength = {id(one): one.score for one in found}
+    for outer in found:
+        for inner in found:
+            if strength[id(inner)] >= _COMPARABLE * strength[id(outer)] and causes.explains(inner.cause, outer.cause):
+                outer.explained_by = inner.cause
+                outer.score = strength[id(outer)] * _UNDERNEATH
+                break
+
+
+def _order(candidate: Candidate) -> tuple[float, int, int, str]:
+    """The best score first; scores that hardly differ are decided by the earlier line, then by how much was named."""
+    named = sum(len(hit.groups) for hit in candidate.hits[:1])
+    return (-round(candidate.score, 1), candidate.first, -named, candidate.runbook.id)

@@ -1,0 +1,54 @@
+"""What a log names: ports, hosts, paths, packages …, from the named groups of the patterns that hit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from devops_agent.model import Hit
+from devops_agent.runbooks.schema import FACTS, fact_name
+
+_NUMBERS = frozenset({"port", "exit_code"})
+_QUOTES = "\"'`‘’“”"
+_URL = re.compile(r"^[a-z][a-z0-9+.-]*://(?:[^/@\s]*@)?(\[[0-9a-fA-F:]+\]|[^/:\s?#]+)(?::(\d{1,5}))?", re.IGNORECASE)
+_REDACTED = re.compile(r"^[<\[*]+[^>\]]*[>\]*]+$")
+
+
+def facts(hits: Iterable[Hit]) -> dict[str, Any]:
+    """Facts by name: of the first hit that names one. Values are text; a list where that hit names several."""
+    found: dict[str, Any] = {}
+    for hit in hits:
+        own: dict[str, list[str]] = {}
+        for group, value in hit.groups.items():
+            name, text = fact_name(group), clean(value)
+            if name in FACTS and text and text not in own.setdefault(name, []):
+                own[name].append(text)
+        for name, values in own.items():
+            if values and name not in found:
+                found[name] = values[0] if len(values) == 1 else values
+    _from_url(found)
+    return found
+
+
+def typed(found: dict[str, Any]) -> dict[str, Any]:
+    """The same facts as tools want them: numbers as numbers, of several the first."""
+    single = {name: value[0] if isinstance(value, list) else value for name, value in found.items()}
+    return {name: int(v) if name in _NUMBERS and str(v).isdigit() else v for name, v in single.items()}
+
+
+def clean(value: str | None) -> str:
+    """A value without the quotes and punctuation that stood around it; nothing where it was masked."""
+    text = (value or "").strip().strip(_QUOTES).strip()
+    text = text.rstrip(",;") if len(text) > 1 else text
+    text = text.strip(_QUOTES)
+    return "" if _REDACTED.match(text) else text[:500]
+
+
+def _from_url(found: dict[str, Any]) -> None:
+    url = found.get("url")
+    parsed = _URL.match(url) if isinstance(url, str) else None
+    if parsed:
+        found.setdefault("host", parsed[1].strip("[]"))
+        if parsed[2]:
+            found.setdefault("port", parsed[2])

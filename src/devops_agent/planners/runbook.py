@@ -1,0 +1,235 @@
+"""The planner that needs no model: signatures say which runbook, probes say what it is, the runbook says what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from devops_agent.condition import Unbound, bind, parse
+from devops_agent.model import (
+    UNKNOWN,
+    Alternative,
+    Attempt,
+    Check,
+    Diagnosis,
+    Digest,
+    Evidence,
+    Hit,
+    Proposal,
+    Step,
+)
+from devops_agent.planners import Looking
+from devops_agent.planners.choose import ANSWER, CERTAINTY, Candidate, candidates, confidences
+from devops_agent.planners.facts import facts, typed
+from devops_agent.run import Run
+from devops_agent.runbooks.load import Library
+
+WIDTH = 3
+"""How many candidates are looked into where the first is not (or not any more) what is wrong."""
+
+SNIPPET = 40
+"""A text of so few lines is what somebody pasted, not a whole log with an end that says how it went."""
+
+PASSED = "passed"
+"""Id of findings that say: the log shows it, but it is over."""
+
+
+class RunbookPlanner:
+    """Diagnoses with the library of runbooks."""
+
+    name = "runbooks"
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+
+    def diagnose(self, digest: Digest, history: tuple[Attempt, ...], look: Looking) -> Diagnosis:
+        """The cause that the evidence speaks for, or `unknown`; `failure` is False where the log shows none."""
+        found = candidates(digest.hits, self.library.runbooks, self.library.causes)
+        if not digest.failing and not _speaks_for_itself(digest, found):
+            return Diagnosis(failure=False, summary="The log shows no failure.", evidence=_excerpt(digest, ()))
+        sure = confidences(found)
+        if not found or found[0].score < ANSWER:
+            return self._unknown(digest, sure)
+        for candidate in found:
+            candidate.facts = _facts(candidate, digest.hits)
+        tried = {(one.diagnosis.runbook, one.diagnosis.finding) for one in history if one.diagnosis}
+        fallback: Diagnosis | None = None
+        for candidate in [one for one in found[:WIDTH] if one.score >= max(ANSWER, 0.5 * found[0].score)]:
+            diagnosis = self._look_into(candidate, found, sure, digest, look)
+            settled = diagnosis.finding not in (None, PASSED)
+            if settled and (diagnosis.runbook, diagnosis.finding) not in tried:
+                return diagnosis
+            fallback = fallback or diagnosis
+        return fallback or self._unknown(digest, sure)
+
+    def propose(self, diagnosis: Diagnosis, run: Run) -> Proposal:  # noqa: ARG002
+        """The remedy of the finding with everything bound, and the checks that show whether the cause is gone."""
+        runbook = self.library.runbooks.get(diagnosis.runbook or "")
+        if runbook is None or not diagnosis.failure:
+            return Proposal(cause=diagnosis.cause, question=None if not diagnosis.failure else _ask_more(diagnosis))
+        finding = next((each for each in runbook.findings if each.id == diagnosis.finding), None)
+        bindings = diagnosis.bindings
+        steps: list[Step] = []
+        question = None
+        for item in finding.remedy if finding else ():
+            try:
+                steps.append(_step(item, bindings))
+            except Unbound as missing:
+                question = f"The log does not say what ${missing} is; without it nothing is changed."
+                steps = []
+                break
+        if finding and finding.ask:
+            question = _question(finding.ask, bindings)
+        checks = tuple(_checks(runbook.gone, bindings))
+        return Proposal(cause=diagnosis.cause, steps=tuple(steps), checks=checks, question=question)
+
+    def _unknown(self, digest: Digest, sure: Mapping[str, float]) -> Diagnosis:
+        return Diagnosis(
+            cause=UNKNOWN,
+            summary="Not enough information to proceed: no known cause stands out in this log.",
+            confidence=0.0,
+            evidence=_excerpt(digest, ()),
+            alternatives=tuple(Alternative(cause=cause, confidence=value) for cause, value in list(sure.items())[:3]),
+            advice=("Read the excerpt; give the log of the failing step from its start, or of the service concerned.",),
+        )
+
+    def _look_into(
+        self, candidate: Candidate, found: list[Candidate], sure: Mapping[str, float], digest: Digest, look: Looking
+    ) -> Diagnosis:
+        runbook = candidate.runbook
+        service = look.place.concerned(candidate.facts)
+        bindings = _bindings(runbook, candidate.facts, service, look)
+        before = len(look.seen)
+        for observation in runbook.observe:
+            _observe(observation, bindings, look)
+        looked = tuple(look.seen[before:])
+        finding = next((each for each in runbook.findings if _holds(each.when, bindings)), None)
+        cause = (finding.cause if finding else None) or runbook.cause
+        confidence = sure.get(runbook.cause, candidate.score)
+        if finding and finding.when and finding.confidence:
+            confidence = max(confidence, CERTAINTY[finding.confidence])
+        others = _alternatives(found, sure, cause)
+        return Diagnosis(
+            cause=cause,
+            summary=finding.summary if finding else f"{runbook.title}.",
+            confidence=round(min(confidence, 0.99), 3),
+            evidence=_excerpt(digest, candidate.hits) + tuple(one.id for one in looked if one.data is not None),
+            facts=candidate.facts,
+            alternatives=others,
+            runbook=runbook.id,
+            finding=finding.id if finding else None,
+            service=service,
+            advice=(finding.advice if finding and finding.advice else runbook.advice),
+            references=runbook.references,
+            bindings=bindings,
+            looked=looked,
+            planned=tuple(_planned(runbook, bindings)),
+        )
+
+
+def _speaks_for_itself(digest: Digest, found: list[Candidate]) -> bool:
+    """Whether a few lines without any other sign of failure are one: pasted lines whose words mean nothing else."""
+    return digest.lines_read <= SNIPPET and any(
+        one.runbook.strength(hit.pattern) == "high" for one in found for hit in one.hits
+    )
+
+
+def _facts(candidate: Candidate, hits: tuple[Hit, ...]) -> dict[str, Any]:
+    """Facts of the candidate's own hits first; then what other patterns took out of the very same line."""
+    lines = set(candidate.hits[0].lines)
+    beside = [hit for hit in hits if hit not in candidate.hits and lines & set(hit.lines)]
+    same = [hit for hit in hits if hit.signature == candidate.runbook.id and hit not in candidate.hits]
+    return facts([*candidate.hits, *same, *beside])
+
+
+def _bindings(runbook: Any, found: dict[str, Any], service: str | None, look: Looking) -> dict[str, Any]:
+    """What `$name` stands for: defaults, facts, and the inventory's entry of the service concerned."""
+    bindings: dict[str, Any] = {**runbook.defaults, **typed(found)}
+    bindings.pop("service", None)
+    if service:
+        entry = look.place.inventory.services[service].model_dump(mode="json", exclude_none=True)
+        bindings["service"] = {"name": service, **entry}
+    return bindings
+
+
+def _observe(observation: Any, bindings: dict[str, Any], look: Looking) -> None:
+    try:
+        args = arguments(observation.args, bindings)
+    except Unbound:
+        return
+    evidence: Evidence = look(observation.probe, args)
+    if evidence.data is not None:
+        bindings[observation.name] = evidence.data
+
+
+def arguments(args: Mapping[str, Any], bindings: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments with every `$name` replaced; a key that ends with `?` is left out where its value is not known."""
+    bound: dict[str, Any] = {}
+    for key, value in args.items():
+        try:
+            bound[key.removesuffix("?")] = bind(value, bindings)
+        except Unbound:
+            if not key.endswith("?"):
+                raise
+    return bound
+
+
+def _holds(when: tuple[str, ...], bindings: Mapping[str, Any]) -> bool:
+    return all(parse(text).holds(bindings) is True for text in when)
+
+
+def _step(item: Any, bindings: Mapping[str, Any]) -> Step:
+    if item.wait_until:
+        wait = item.wait_until
+        args = {"probe": wait.probe, "args": arguments(wait.args, bindings), "expect": list(wait.expect)}
+        return Step(tool="wait_until", args={**args, "limit": wait.limit}, when=item.when, why=item.why)
+    return Step(tool=item.change, args=arguments(item.args, bindings), when=item.when, why=item.why)
+
+
+def _checks(goals: tuple[Any, ...], bindings: Mapping[str, Any]) -> Iterator[Check]:
+    for goal in goals:
+        try:
+            yield Check(probe=goal.probe, args=arguments(goal.args, bindings), expect=goal.expect)
+        except Unbound:
+            continue
+
+
+def _planned(runbook: Any, bindings: Mapping[str, Any]) -> Iterator[Step]:
+    for item in runbook.planned:
+        params: dict[str, Any] = {}
+        for key, value in item.params.items():
+            try:
+                params[key.removesuffix("?")] = bind(value, bindings)
+            except Unbound:
+                continue
+        yield Step(tool=item.tool, args=params, when=item.when)
+
+
+def _question(ask: Any, bindings: Mapping[str, Any]) -> str:
+    try:
+        value = bind(ask.propose, bindings)
+    except Unbound:
+        value = None
+    return str(ask.question) if value is None else f"{ask.question} (proposed: {value})"
+
+
+def _ask_more(diagnosis: Diagnosis) -> str:
+    return diagnosis.advice[0] if diagnosis.advice else "What does the failing step's log say from its start?"
+
+
+def _alternatives(found: list[Candidate], sure: Mapping[str, float], cause: str) -> tuple[Alternative, ...]:
+    named: dict[str, Alternative] = {}
+    for candidate in found:
+        if candidate.cause != cause and candidate.cause not in named:
+            value = sure.get(candidate.cause, 0.0)
+            named[candidate.cause] = Alternative(cause=candidate.cause, confidence=value, runbook=candidate.runbook.id)
+    return tuple(named.values())[:4]
+
+
+def _excerpt(digest: Digest, hits: list[Hit] | tuple[()]) -> tuple[str, ...]:
+    """Ids of the lines that the conclusion rests on; where no line does, of the excerpt's first lines."""
+    wanted = {line for hit in hits for line in hit.lines[:3]}
+    cited = tuple(each.id for each in digest.evidence if each.line in wanted)
+    if hits and cited:
+        return cited[:10]
+    return tuple(f"log:{line}" for line in sorted(wanted)[:3]) or tuple(each.id for each in digest.evidence[:5])

@@ -1,0 +1,194 @@
+"""The library of runbooks: from the parsed form that the package ships, or from the YAML files where those are newer.
+
+`library.json` holds the patterns ready for the scanner, and every runbook as one JSON text that is only read when its
+signature hit. It is written at install (hatch_build.py) and by `python -m devops_agent.runbooks.load`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from devops_agent.errors import ConfigError, NotFound
+from devops_agent.runbooks.causes import FILE as CAUSES_FILE
+from devops_agent.runbooks.causes import Causes, from_data, read_data
+from devops_agent.scan import Pattern
+
+FOLDER = Path(__file__).with_name("library")
+SHIPPED = Path(__file__).with_name("library.json")
+FORM = 3
+"""Version of the parsed form; another one is not read."""
+
+
+class Runbooks(Mapping[str, Any]):
+    """Runbooks by id; each is validated and built when it is first asked for."""
+
+    def __init__(self, bodies: Mapping[str, str]) -> None:
+        self._bodies = bodies
+        self._built: dict[str, Any] = {}
+
+    def __getitem__(self, key: str) -> Any:
+        found = self._built.get(key)
+        if found is None:
+            from devops_agent.runbooks.schema import Runbook
+
+            found = self._built[key] = Runbook.model_validate_json(self._bodies[key])
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bodies)
+
+    def __len__(self) -> int:
+        return len(self._bodies)
+
+
+class Library:
+    """All runbooks, their patterns, and the vocabulary of causes."""
+
+    def __init__(self, bodies: Mapping[str, str], patterns: Sequence[Sequence[Any]], causes: Causes) -> None:
+        self.runbooks: Mapping[str, Any] = Runbooks(bodies)
+        self.causes = causes
+        self._patterns = patterns
+
+    def signatures(self) -> list[Pattern]:
+        """Every pattern of every runbook, for `scan.Signatures`."""
+        return [
+            Pattern(owner, number, role, source, tuple(map(tuple, literals)), ignore_case)
+            for owner, number, role, source, literals, ignore_case in self._patterns
+        ]
+
+    def runbook(self, key: str) -> Any:
+        """The runbook of that id; raises NotFound."""
+        try:
+            return self.runbooks[key]
+        except KeyError:
+            raise NotFound(f"no runbook {key!r}") from None
+
+
+def library(extra_dirs: Sequence[str | Path] = (), folder: Path = FOLDER, shipped: Path = SHIPPED) -> Library:
+    """The library; runbooks of `extra_dirs` take the place of those with the same id, later directories win."""
+    data = _shipped(folder, shipped)
+    bodies: dict[str, str] = data["bodies"]
+    patterns: list[Sequence[Any]] = data["patterns"]
+    own: dict[str, tuple[str, list[Sequence[Any]]]] = {}
+    for directory in extra_dirs:
+        if not Path(directory).is_dir():
+            raise ConfigError(f"{directory}: no such directory of runbooks")
+        for path in files(Path(directory)):
+            body, rows = parse_file(path)
+            own[rows[0][0]] = body, rows
+    if own:
+        bodies = bodies | {key: body for key, (body, _) in own.items()}
+        patterns = [row for row in patterns if row[0] not in own] + [row for _, rows in own.values() for row in rows]
+    return Library(bodies, patterns, from_data(data["causes"]))
+
+
+def files(folder: Path) -> list[Path]:
+    """All runbook files below a folder, sorted."""
+    return sorted(path for path in folder.rglob("*.y*ml") if path.suffix in (".yaml", ".yml"))
+
+
+def parse_file(path: Path) -> tuple[str, list[Sequence[Any]]]:
+    """One runbook: its JSON text and its pattern rows; raises ConfigError that names file and field."""
+    from pydantic import ValidationError
+
+    from devops_agent.runbooks.schema import Runbook
+    from devops_agent.yamlfile import read
+
+    try:
+        runbook = Runbook.model_validate(read(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {where or 'runbook'}: {first['msg']}") from None
+    return runbook.model_dump_json(exclude_defaults=True), _rows(runbook, path)
+
+
+def build(folder: Path = FOLDER, shipped: Path = SHIPPED) -> dict[str, Any]:
+    """Parse all YAML files, write the parsed form beside the code where that is possible, and return it."""
+    stamp = _stamp(folder)
+    bodies: dict[str, str] = {}
+    patterns: list[Sequence[Any]] = []
+    for path in files(folder):
+        body, rows = parse_file(path)
+        key = rows[0][0]
+        if key in bodies:
+            raise ConfigError(f"{path}: id: {key} is used by another runbook")
+        bodies[key] = body
+        patterns.extend(rows)
+    data = {"form": FORM, "stamp": stamp, "causes": read_data(), "patterns": patterns, "bodies": bodies}
+    _write(shipped, json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+    return data
+
+
+def _rows(runbook: Any, path: Path) -> list[Sequence[Any]]:
+    import re
+
+    from devops_agent.runbooks.lines import split_flags, within_line
+    from devops_agent.scan import literals
+
+    rows: list[Sequence[Any]] = []
+    for number, (role, text) in enumerate(runbook.patterns()):
+        source, ignore_case = split_flags(text)
+        source = within_line(source)
+        try:
+            re.compile(source)
+        except re.error as error:
+            raise ConfigError(f"{path}: match.{role}: {error} in {text!r}") from None
+        rows.append((runbook.id, number, role, source, literals(source, ignore_case), ignore_case))
+    return rows
+
+
+def _shipped(folder: Path, shipped: Path) -> dict[str, Any]:
+    """The parsed form, if it is of this version and no YAML file was touched since."""
+    try:
+        data: dict[str, Any] = json.loads(shipped.read_bytes())
+    except (OSError, ValueError):
+        return build(folder, shipped)
+    if data.get("form") != FORM or (_is_checkout() and data["stamp"] != _stamp(folder)):
+        return build(folder, shipped)
+    return data
+
+
+def _is_checkout() -> bool:
+    """Whether this is a source tree, where files are edited; an installed package is as it was built."""
+    return Path(__file__).parents[3].joinpath("hatch_build.py").exists()
+
+
+def _stamp(folder: Path) -> str:
+    """Hash of names, sizes and times of all files that go into the parsed form."""
+    found: list[tuple[str, int, int]] = []
+    folders = [str(folder)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.name.endswith((".yaml", ".yml")):
+                    status = entry.stat()
+                    found.append((os.path.relpath(entry.path, folder), status.st_size, status.st_mtime_ns))
+    status = CAUSES_FILE.stat()
+    found.append(("causes", status.st_size, status.st_mtime_ns))
+    return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()[:32]
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file at once, or leave it where the folder may not be written to."""
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".library.", suffix=".json")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError:
+        return
+
+
+if __name__ == "__main__":
+    written = build()
+    print(f"{len(written['bodies'])} runbooks, {len(written['patterns'])} patterns: {SHIPPED}")

@@ -1,0 +1,165 @@
+"""What a runbook file may say. `docs/write-a-runbook.md` explains it by example; JSON Schema comes from here."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+_FACTS = """
+port host path url package version image tag branch table database role service unit container pod namespace node
+signal exit_code variable command module library certificate test job resource limit key user repository commit
+volume topic queue
+"""
+FACTS = frozenset(_FACTS.split())
+"""Names that a pattern's groups may have: the facts that clients of `diagnose` know."""
+
+Confidence = Literal["low", "medium", "high"]
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
+
+
+def _signature(value: Any) -> Any:
+    return {"text": value} if isinstance(value, str) else value
+
+
+class Part(BaseModel):
+    """Base of all parts: frozen, nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Signature(Part):
+    """One pattern of `match.any`: a string, or a mapping where it deserves another confidence than the runbook."""
+
+    text: str
+    confidence: Confidence | None = None
+
+
+Signatures = Annotated[tuple[Annotated[Signature, BeforeValidator(_signature)], ...], BeforeValidator(_listed)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
+class Match(Part):
+    """A line matches one of `any` and none of `none`, and every pattern of `all` matches some line of the log."""
+
+    any: Annotated[Signatures, Field(min_length=1)]
+    all: Texts = ()
+    none: Texts = ()
+
+
+class Observation(Part):
+    """A look at the place: its result is bound to `name`. Skipped where a `$name` in `args` stands for nothing.
+
+    A key of `args` that ends with `?` is left out instead where its value is not known.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    probe: str
+    args: dict[str, Any] = {}
+
+
+class Waiting(Part):
+    """Look again until conditions on `result` hold."""
+
+    probe: str
+    args: dict[str, Any] = {}
+    expect: Texts
+    limit: float = 30.0
+
+
+class Remedy(Part):
+    """One step of a remedy: a change, or waiting for something that is about to happen."""
+
+    change: str | None = None
+    args: dict[str, Any] = {}
+    wait_until: Waiting | None = None
+    when: str = "always"
+    why: str
+
+    @model_validator(mode="after")
+    def _one(self) -> Remedy:
+        if (self.change is None) == (self.wait_until is None):
+            raise ValueError("a remedy step has either `change` or `wait_until`")
+        return self
+
+
+class Ask(Part):
+    """A question to a person, with the value that would be taken."""
+
+    question: str
+    propose: Any = None
+
+
+class Finding(Part):
+    """One conclusion: its conditions, what it then is, and what is to be done. Without `when` it always holds."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    summary: str
+    when: Texts = ()
+    cause: str | None = None
+    confidence: Confidence | None = None
+    remedy: tuple[Remedy, ...] = ()
+    ask: Ask | None = None
+    advice: Texts = ()
+
+
+class Goal(Part):
+    """A probe and the conditions on its `result` that hold once the cause is gone."""
+
+    probe: str
+    args: dict[str, Any] = {}
+    expect: Texts
+
+
+class Planned(Part):
+    """What a client's plan shows even where nothing could be looked at: a tool, its parameters, and when it is used."""
+
+    tool: str
+    params: dict[str, Any] = {}
+    when: str = "always"
+
+
+class Examples(Part):
+    """Logs that must fire this runbook (and let it win), and logs that must not."""
+
+    match: Annotated[Texts, Field(min_length=1)]
+    ignore: Annotated[Texts, Field(min_length=1)]
+
+
+class Runbook(Part):
+    """One file of the library."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    cause: str
+    title: str
+    description: str
+    references: Annotated[Texts, Field(min_length=1)]
+    match: Match
+    confidence: Confidence = "high"
+    defaults: dict[str, Any] = {}
+    observe: tuple[Observation, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    gone: Annotated[tuple[Goal, ...], BeforeValidator(_listed)] = ()
+    planned: tuple[Planned, ...] = ()
+    advice: Annotated[Texts, Field(min_length=1)]
+    examples: Examples
+
+    def patterns(self) -> list[tuple[str, str]]:
+        """Role and source of every pattern, in the order of their numbers: `any`, then `all`, then `none`."""
+        sources = [("any", each.text) for each in self.match.any]
+        sources += [("all", text) for text in self.match.all]
+        return sources + [("none", text) for text in self.match.none]
+
+    def strength(self, number: int) -> Confidence:
+        """How sure the pattern of that number makes us."""
+        own = self.match.any[number].confidence if number < len(self.match.any) else None
+        return own or self.confidence
+
+
+def fact_name(group: str) -> str:
+    """The fact that a group names: `port` for `port` and for `port_2` (a second place in one pattern)."""
+    return re.sub(r"_\d+$", "", group)
