@@ -359,8 +359,9 @@ class Cost(Record):
 
 
 class Report(Record):
-    """Everything about one incident, derived from its journal at any moment."""
+    """Everything about one incident, derived from its journal at any moment. `job` is what one approves or looks up."""
 
+    job: str | None = None
     incident: Incident
     digest: Digest | None = None
     health: Health | None = None

@@ -1,7 +1,7 @@
 """The page: how an incident is handled, from the log to the proof. Everything that happens to one happens here.
 
 Data goes one way: Incident -> Digest -> Diagnosis -> Proposal -> Plan -> Ruling -> Approval -> Outcomes ->
-Verification. Every step is kept in the journal; walked again after a crash or a wait, `handle` passes over what is kept.
+Verification. Every step is kept in the journal; after a crash or a wait `handle` passes over what is kept.
 """
 
 from __future__ import annotations

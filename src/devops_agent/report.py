@@ -21,12 +21,15 @@ _PROGRESS = {
 }
 
 
-def report(incident: Incident, journal: Journal, dry_run: bool = False, error: str | None = None) -> Report:
+def report(
+    incident: Incident, journal: Journal, dry_run: bool = False, error: str | None = None, job: str | None = None
+) -> Report:
     """All kept records of one incident, its status and a summary in a sentence."""
     made = attempts(journal)
     kept = {name: journal.get(name) for name in ("distil", "health")}
     status = _status(made, dry_run, error)
     return Report(
+        job=job,
         incident=incident,
         digest=revive(kept["distil"]) if kept["distil"] else None,
         health=revive(kept["health"]) if kept["health"] else None,

@@ -45,7 +45,7 @@ class FencedJournal:
         self.fence = fence
         with reading(engine) as connection:
             query = select(journal.c.key, journal.c.value).where(journal.c.job == job).order_by(journal.c.id)
-            self._kept: dict[str, str] = dict(connection.execute(query).tuples().all())
+            self._kept: dict[str, str] = {row.key: row.value for row in connection.execute(query)}
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The kept value, or None."""

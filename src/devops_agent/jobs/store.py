@@ -280,13 +280,13 @@ class Jobs:
             options = json.loads(row["options"])
             incident = Incident.model_validate_json(row["incident"])
             stored = StoredJournal(connection, row["id"])
-            return report(incident, stored, bool(options.get("dry_run")), row["error"])
+            return report(incident, stored, bool(options.get("dry_run")), row["error"], row["id"])
 
     def counts(self) -> dict[str, int]:
         """How many jobs there are in each status."""
         with reading(self.engine) as connection:
             query = select(jobs.c.status, func.count()).group_by(jobs.c.status)
-            return dict(connection.execute(query).tuples().all())
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def wait(self, batch: str, timeout: float) -> bool:
         """Wait until every job of the batch has an answer; False where the time was not enough."""

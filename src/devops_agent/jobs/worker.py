@@ -72,7 +72,9 @@ class Worker:
                     if isinstance(failure, LeaseLost):
                         raise
                     error = str(failure)
-            self.jobs.finish(claim, report(claim.incident, journal, bool(claim.options.get("dry_run")), error))
+            self.jobs.finish(
+                claim, report(claim.incident, journal, bool(claim.options.get("dry_run")), error, claim.id)
+            )
         except Suspended as wait:
             self.jobs.suspend(claim, wait.reason, wait.until)
         except LeaseLost:
@@ -83,7 +85,7 @@ class Worker:
 
     def _give_up(self, claim: Claim) -> None:
         error = "an internal error; the service's log has the details under this job's id"
-        self.jobs.finish(claim, report(claim.incident, self.jobs.journal(claim), False, error))
+        self.jobs.finish(claim, report(claim.incident, self.jobs.journal(claim), False, error, claim.id))
 
     def _run(self, claim: Claim, journal: Journal) -> Run:
         return Run(
