@@ -42,6 +42,7 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(5000, ge=0, le=65535, description="port to listen on")
     cors_origins: str = Field("*", description="allowed origins, comma separated; * in development")
+    allowed_hosts: str = Field("", description="names of this service besides addresses and localhost, comma separated")
     workers: int = Field(2, ge=1, le=64, description="jobs worked on at the same time in one process")
     job_retention_seconds: int = Field(3600, ge=1, description="how long /job_status remembers a finished job")
     incident_retention_days: int = Field(90, ge=1, description="how long incidents and their journals are kept")
