@@ -19,11 +19,14 @@ class Causes:
     beats: dict[str, list[str]] = field(default_factory=dict)
 
     def explains(self, inner: str, outer: str) -> bool:
-        """Whether `inner`, where both are seen, is the reason for `outer` (or its more exact name)."""
+        """Whether `inner`, where both are seen, is the reason for `outer` (or its more exact name).
+
+        Two that each name the other explain neither: their own words and places decide.
+        """
         if inner == outer:
             return False
         if outer in self.beats.get(inner, ()):
-            return True
+            return inner not in self.beats.get(outer, ())
         if inner in self.beats.get(outer, ()):
             return False
         rank = self.symptoms.get(outer)
