@@ -93,13 +93,13 @@ def job(name: Id, as_json: options.Json = False) -> None:
 
     Evidence, diagnosis, plan, decisions, outcomes and proof, as far as it has come.
     """
-    from devops_agent import report
+    from devops_agent import render, report
 
     found = _open().report(name)
     if as_json:
         terminal.write_json(report.to_json(found))
     else:
-        terminal.write(report.to_text(found).rstrip("\n"))
+        terminal.write(render.to_text(found).rstrip("\n"))
 
 
 def _open() -> Jobs:

@@ -68,9 +68,9 @@ def finish(name: str, jobs: Jobs, worker: Worker, asking: bool) -> Report:
         found = jobs.report(name)
         if found.status != "needs_approval" or not asking:
             return found
-        from devops_agent import report
+        from devops_agent import render
 
-        terminal.write(report.to_text(found).rstrip("\n"))
+        terminal.write(render.to_text(found).rstrip("\n"))
         request = found.attempts[-1].request
         granted = typer.confirm("Carry this plan out?", default=False)
         jobs.decide(name, granted, options.user(), "at the terminal", request.fingerprint if request else None)
@@ -78,13 +78,13 @@ def finish(name: str, jobs: Jobs, worker: Worker, asking: bool) -> Report:
 
 def show(name: str, found: Report, as_json: bool) -> None:
     """Print the report, say how to go on, and leave with the exit status of its status."""
-    from devops_agent import report
+    from devops_agent import render, report
 
     if as_json:
         terminal.write_json(report.to_json(found))
     else:
-        terminal.write(report.to_text(found).rstrip("\n"))
-    if found.status == "needs_approval":
+        terminal.write(render.to_text(found).rstrip("\n"))
+    if found.status == "needs_approval" and as_json:
         terminal.remark(f"approve it with `devops-agent approve {name}`, or deny it with `devops-agent deny {name}`")
     raise typer.Exit(EXIT.get(found.status, 3))
 
