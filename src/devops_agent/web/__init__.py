@@ -1,0 +1,42 @@
+"""The HTTP service: the contract that existing clients speak, decisions, and the page for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from devops_agent.config import Settings
+    from devops_agent.pipeline import Agent
+
+
+def create_app(
+    settings: Settings | None = None, agent: Agent | None = None, work: bool = True, debug: bool = False
+) -> Flask:
+    """The WSGI application. Nothing is opened and no thread started before the first request or `start`.
+
+    `agent` replaces the one that the settings describe; without `work` only what others work on is shown.
+    """
+    from flask import Flask
+
+    from devops_agent.config import load_settings
+    from devops_agent.web import api, decisions, origins, pages, problems
+    from devops_agent.web.backend import Backend
+
+    settings = settings or load_settings()
+    app = Flask(__name__, static_url_path="/dashboard/static")
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.merge_slashes = False
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        MAX_FORM_MEMORY_SIZE=settings.max_body_bytes,
+        PROPAGATE_EXCEPTIONS=False,
+        SEND_FILE_MAX_AGE_DEFAULT=3600,
+    )
+    app.extensions["devops_agent"] = Backend(settings, agent, work)
+    problems.register(app, details=debug)
+    origins.register(app, origins.Origins(settings.cors_origins, settings.allowed_hosts), api.PUBLIC)
+    for part in (api, decisions, pages):
+        app.register_blueprint(part.blueprint)
+    return app

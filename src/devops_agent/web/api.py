@@ -1,0 +1,163 @@
+"""The endpoints of the contract: health, examples, scenarios in and results out, sync and async."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, current_app, request
+
+from devops_agent.errors import NotFound, RequestError
+from devops_agent.model import now
+from devops_agent.web import body, contract, examples
+from devops_agent.web.backend import Backend
+from devops_agent.web.problems import Busy
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from devops_agent.config import Settings
+
+SERVICE = "DevOps error resolution agent"
+SYNC_LIMIT = 600.0
+"""Seconds after which a waiting request is answered with the job's address, whatever it asked for."""
+
+blueprint = Blueprint("api", __name__)
+PUBLIC = frozenset(
+    f"api.{name}"
+    for name in ("health", "example_errors", "process_errors", "process_errors_async", "job_status", "create_incidents")
+)
+
+
+def backend() -> Backend:
+    """The jobs behind this application."""
+    found: Backend = current_app.extensions["devops_agent"]
+    return found
+
+
+@blueprint.get("/health")
+def health() -> ResponseReturnValue:
+    """That the service answers, and who plans."""
+    settings = backend().settings
+    return {
+        "status": "healthy",
+        "service": SERVICE,
+        "model": settings.model,
+        "api_key_configured": settings.api_key_configured,
+        "timestamp": now().isoformat(),
+        **planner(settings),
+    }
+
+
+def planner(settings: Settings) -> dict[str, str]:
+    """Who plans, and what a configured key is good for today."""
+    if settings.api_key_configured:
+        note = "Runbooks plan. A model key is set, but the model planner comes later: no model is asked yet."
+    else:
+        note = "Runbooks plan; no model is needed."
+    return {"planner": "runbooks", "planner_note": note}
+
+
+@blueprint.get("/example_errors")
+def example_errors() -> ResponseReturnValue:
+    """One example of every kind of failure that users send."""
+    listed = examples.examples()
+    return {"total_examples": len(listed), "example_errors": listed}
+
+
+@blueprint.post("/process_errors")
+def process_errors() -> ResponseReturnValue:
+    """Work on scenarios and answer when all are done; with `?wait=` at the latest after so many seconds."""
+    behind = backend()
+    wanted = body.scenarios(behind.settings.max_errors)
+    limit = body.wait_seconds(SYNC_LIMIT)
+    if limit is None:
+        limit = SYNC_LIMIT
+    with behind.waiting() as free:
+        if not free:
+            raise Busy("too many requests wait in this process; use /process_errors_async or try again shortly")
+        batch = behind.submit(wanted)
+        if not behind.wait(batch.id, limit):
+            return _accepted(batch.id, "processing")
+    return {
+        "status": "completed",
+        **contract.totals(_rows(behind, batch.jobs)),
+        "job_id": batch.id,
+        "timestamp": now().isoformat(),
+    }
+
+
+@blueprint.post("/process_errors_async")
+def process_errors_async() -> ResponseReturnValue:
+    """Accept scenarios and answer at once with the address of their job."""
+    behind = backend()
+    return _accepted(behind.submit(body.scenarios(behind.settings.max_errors)).id, "accepted")
+
+
+@blueprint.post("/incidents")
+def create_incidents() -> ResponseReturnValue:
+    """Accept one log as it is: plain text, or uploaded files. Answers like `/process_errors_async`."""
+    behind = backend()
+    if request.mimetype == "multipart/form-data":
+        wanted = [
+            _uploaded(each.filename or "", each.stream.read()) for _, each in request.files.items(multi=True) if each
+        ]
+        if not wanted:
+            raise RequestError("log: missing; expected at least one file in the form")
+        if len(wanted) > behind.settings.max_errors:
+            raise RequestError(f"log: too many files (at most {behind.settings.max_errors} in one request)")
+    elif request.mimetype in ("text/plain", "application/octet-stream"):
+        wanted = [_uploaded("", request.get_data(cache=False))]
+    else:
+        raise RequestError("body: expected a log as `text/plain`, or files as `multipart/form-data`")
+    return _accepted(behind.submit(wanted).id, "accepted")
+
+
+@blueprint.get("/job_status/<job_id>")
+def job_status(job_id: str) -> ResponseReturnValue:
+    """How far a job is and, once it is completed, its results."""
+    behind = backend()
+    batch = behind.jobs.batch(job_id)
+    done = batch.answered
+    begun = [each.started for each in batch.jobs if each.started]
+    answer: dict[str, Any] = {
+        "job_id": job_id,
+        "status": "completed" if done else "processing",
+        "progress": 100 if done else min(99, batch.progress),
+        "started_at": min(begun, default=batch.created).isoformat(),
+        "completed_at": batch.finished.isoformat() if batch.finished else None,
+        "total_scenarios": len(batch.jobs),
+        "finished_scenarios": sum(each.answered for each in batch.jobs),
+        "waiting_for_approval": [each.id for each in batch.jobs if each.waiting == "approval"],
+        "timestamp": now().isoformat(),
+    }
+    if done:
+        answer |= contract.totals(_rows(behind, tuple(each.id for each in batch.jobs)))
+    return answer
+
+
+def _rows(behind: Backend, jobs: tuple[str, ...]) -> list[dict[str, Any]]:
+    rows = []
+    for number, job_id in enumerate(jobs, 1):
+        try:
+            rows.append(contract.row(number, job_id, behind.jobs.report(job_id)))
+        except NotFound as error:
+            rows.append(contract.lost(number, job_id, str(error)))
+    return rows
+
+
+def _uploaded(name: str, content: bytes) -> body.Scenario:
+    text = body.clean(content.decode("utf-8", "replace"))
+    if not text.strip():
+        raise RequestError("log: empty; expected the text of the failing log")
+    return body.Scenario(text, body.clean(name.replace("\\", "/").rpartition("/")[2])[:300])
+
+
+def _accepted(job_id: str, status: str) -> ResponseReturnValue:
+    address = f"/job_status/{job_id}"
+    answer = {
+        "status": status,
+        "job_id": job_id,
+        "check_status_endpoint": address,
+        "timestamp": now().isoformat(),
+    }
+    return answer, 202, {"Location": address}

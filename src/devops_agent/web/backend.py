@@ -1,0 +1,138 @@
+"""The jobs behind the HTTP service, opened once per process: store, agent, embedded workers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from devops_agent.errors import RequestError
+from devops_agent.web.problems import Busy
+
+if TYPE_CHECKING:
+    from devops_agent.config import Settings
+    from devops_agent.jobs.embedded import EmbeddedWorkers
+    from devops_agent.jobs.store import Batch, Jobs
+    from devops_agent.pipeline import Agent
+    from devops_agent.web.body import Scenario
+
+log = logging.getLogger("devops_agent.web")
+
+MOST_WAITING = 48
+"""Requests that may wait for their results at the same time in one process; the server has more threads than that."""
+_SLICE = 1.0
+
+
+class Backend:
+    """Jobs, agent and workers of this process. Nothing is shared over a fork: a child opens its own."""
+
+    def __init__(self, settings: Settings, agent: Agent | None = None, work: bool = True) -> None:
+        self.settings = settings
+        self.stopping = threading.Event()
+        self._given = agent
+        self._work = work
+        self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(MOST_WAITING)
+        self._agent: Agent | None = None
+        self._jobs: Jobs | None = None
+        self._workers: EmbeddedWorkers | None = None
+        os.register_at_fork(after_in_child=self._forget)
+
+    @property
+    def jobs(self) -> Jobs:
+        """The store of jobs; opened, and the embedded workers started, when first asked for."""
+        if self._jobs is None:
+            self.start()
+        assert self._jobs is not None  # noqa: S101  (start() sets it or raises)
+        return self._jobs
+
+    @property
+    def agent(self) -> Agent:
+        """The agent, built when first asked for."""
+        if self._agent is None:
+            self.start()
+        assert self._agent is not None  # noqa: S101  (start() sets it or raises)
+        return self._agent
+
+    def check(self) -> None:
+        """Build the agent, before any fork, so that wrong settings are told at once. Raises ConfigError."""
+        from devops_agent import bootstrap
+
+        self._given = self._given or bootstrap.build_agent(self.settings)
+
+    def start(self) -> None:
+        """Open the store and start the workers, once in this process. Raises ConfigError for wrong settings."""
+        from devops_agent import bootstrap
+
+        with self._lock:
+            if self._jobs is not None:
+                return
+            self._agent = self._given or bootstrap.build_agent(self.settings)
+            jobs = bootstrap.open_jobs(self.settings)
+            if self._work:
+                from devops_agent.jobs.embedded import EmbeddedWorkers
+
+                worker = bootstrap.build_worker(self.settings, jobs, self._agent)
+                self._workers = EmbeddedWorkers(worker, self.settings.workers, self.settings.incident_retention_days)
+                self._workers.start()
+            self._jobs = jobs
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Answer those who wait, take no new job, give those in hand some time; they go on after the next start."""
+        self.stopping.set()
+        with self._lock:
+            workers, self._workers = self._workers, None
+        if workers is not None:
+            workers.stop(timeout)
+
+    def submit(self, scenarios: Sequence[Scenario]) -> Batch:
+        """Queue one job for each scenario. Raises RequestError for a place that is not known."""
+        from devops_agent.bootstrap import make_incident
+        from devops_agent.distil.redact import redact
+
+        if self.stopping.is_set():
+            raise Busy("the service is being stopped; try again shortly")
+        jobs, places = self.jobs, self.agent.places
+        incidents = []
+        for number, each in enumerate(scenarios):
+            if each.place is not None and each.place not in places:
+                known = ", ".join(sorted(places))
+                raise RequestError(f"errors[{number}].place: no place of this name (known: {known})")
+            title = redact(each.title)[0] if each.title else ""
+            incident = make_incident(each.context, self.settings, "http", title, each.place)
+            if each.labels:
+                labels = {name: redact(value)[0] for name, value in each.labels.items()}
+                incident = incident.model_copy(update={"labels": labels})
+            incidents.append(incident)
+        return jobs.submit(incidents, requester="http")
+
+    def wait(self, batch: str, seconds: float) -> bool:
+        """Whether every job of the batch has an answer within so many seconds; also ends when the service stops."""
+        deadline = time.monotonic() + seconds
+        while not self.stopping.is_set():
+            left = deadline - time.monotonic()
+            if self.jobs.wait(batch, max(0.0, min(_SLICE, left))):
+                return True
+            if left <= _SLICE:
+                return False
+        return False
+
+    @contextmanager
+    def waiting(self) -> Iterator[bool]:
+        """A place among those who may wait for results; False where all are taken."""
+        free = self._slots.acquire(blocking=False)
+        try:
+            yield free
+        finally:
+            if free:
+                self._slots.release()
+
+    def _forget(self) -> None:
+        """In a child of a fork: the parent's threads and connections are not ours."""
+        self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(MOST_WAITING)
+        self._jobs = self._agent = self._workers = None

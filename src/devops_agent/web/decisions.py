@@ -1,0 +1,77 @@
+"""Reports of jobs, and what a person decides about a plan that waits: as JSON, beside the page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint
+
+from devops_agent.errors import RequestError
+from devops_agent.web import body, contract
+from devops_agent.web.api import backend
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from devops_agent.jobs.store import JobRow
+
+blueprint = Blueprint("decisions", __name__)
+
+
+@blueprint.get("/jobs/<job_id>")
+def job(job_id: str) -> ResponseReturnValue:
+    """A job and its report, also while it waits or works."""
+    jobs = backend().jobs
+    row = jobs.job(job_id)
+    made = jobs.report(job_id)
+    answer: dict[str, Any] = {"job": as_json(row), "report": made.model_dump(mode="json")}
+    if waiting := contract.approval_wanted(row.id, made):
+        answer["approval"] = waiting
+    return answer
+
+
+@blueprint.post("/jobs/<job_id>/approve")
+def approve(job_id: str) -> ResponseReturnValue:
+    """Allow the plan that a job waits with."""
+    return _decide(job_id, granted=True)
+
+
+@blueprint.post("/jobs/<job_id>/deny")
+def deny(job_id: str) -> ResponseReturnValue:
+    """Refuse the plan that a job waits with."""
+    return _decide(job_id, granted=False)
+
+
+def _decide(job_id: str, granted: bool) -> ResponseReturnValue:
+    said = body.json_object(optional=True)
+    by = body.text_field(said, "by", 200) or "http"
+    reason = body.text_field(said, "reason")
+    fingerprint = body.text_field(said, "fingerprint", 64) or None
+    if fingerprint is not None and len(fingerprint) < 8:
+        raise RequestError("fingerprint: expected at least its first 8 characters")
+    made = backend().jobs.decide(job_id, granted, by, reason, fingerprint)
+    return {
+        "status": "approved" if granted else "denied",
+        "job_id": job_id,
+        "approval": made.model_dump(mode="json"),
+        "check_status_endpoint": f"/jobs/{job_id}",
+    }
+
+
+def as_json(row: JobRow) -> dict[str, Any]:
+    """A job as lists show it."""
+    return {
+        "id": row.id,
+        "batch": row.batch,
+        "number": row.number,
+        "status": row.status,
+        "waiting": row.waiting,
+        "created": row.created.isoformat(),
+        "started": row.started.isoformat() if row.started else None,
+        "finished": row.finished.isoformat() if row.finished else None,
+        "title": row.title,
+        "cause": row.cause,
+        "outcome": row.outcome,
+        "progress": row.progress,
+        "error": row.error,
+    }

@@ -1,0 +1,168 @@
+"""The server: gunicorn with threads, embedded workers in each of its processes; for debugging, one that reloads."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from devops_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
+
+    from devops_agent.config import Settings
+
+THREADS = 64
+"""More than may wait for results at the same time, so that health and status are always answered."""
+GRACE = 30
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python flask_agent_app.py [--debug]`: serve with the settings of the environment and `.env`."""
+    from devops_agent.config import dotenv, load_settings
+    from devops_agent.errors import AgentError
+
+    given = sys.argv[1:] if arguments is None else arguments
+    if unknown := [each for each in given if each != "--debug"]:
+        print(
+            f"unknown argument {unknown[0]!r}; only --debug is known, all else is set by DEVOPS_AGENT_*",
+            file=sys.stderr,
+        )
+        return 2
+    from pathlib import Path
+
+    flag = {**dotenv(Path(".env")), **os.environ}.get("FLASK_DEBUG", "")
+    try:
+        serve(load_settings(), debug="--debug" in given or flag.lower() in ("1", "true", "yes", "on"))
+    except AgentError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def serve(settings: Settings, debug: bool = False) -> None:
+    """Serve until ended. `debug` reloads on changes and tells details of errors; on loopback only."""
+    from devops_agent.web import create_app
+
+    if debug:
+        _debug(settings)
+        return
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    app = create_app(settings)
+    app.extensions["devops_agent"].check()
+    _announce(settings)
+    _gunicorn(app, options(settings))
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    """gunicorn's settings: one process with many threads unless WEB_CONCURRENCY says otherwise."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return {
+        "bind": f"{host}:{settings.port}",
+        "worker_class": "gthread",
+        "threads": THREADS,
+        "timeout": 120,
+        "graceful_timeout": GRACE,
+        "keepalive": 5,
+        "post_worker_init": after_start,
+        "worker_exit": before_exit,
+        "limit_request_line": 8190,
+        "accesslog": None,
+        "control_socket_disable": True,
+    }
+
+
+def after_start(worker: Any) -> None:
+    """gunicorn's hook in every process after the fork: start the embedded workers; end waits when told to stop."""
+    app = _application(worker)
+    if app is None:
+        return
+    backend = app.extensions["devops_agent"]
+    backend.start()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, _noticing(backend.stopping.set, signal.getsignal(number)))
+
+
+def before_exit(_server: Any, worker: Any) -> None:
+    """gunicorn's hook at the end of a process: let the jobs in hand come to a kept step."""
+    app = _application(worker)
+    if app is not None:
+        app.extensions["devops_agent"].stop()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reachable from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _debug(settings: Settings) -> None:
+    from werkzeug.serving import run_simple
+
+    from devops_agent.web import create_app
+
+    if not is_loopback(settings.host):
+        raise ConfigError(
+            f"DEVOPS_AGENT_HOST: debugging shows internals and is for loopback addresses only, not {settings.host}"
+        )
+    logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    app = create_app(settings, debug=True)
+    backend = app.extensions["devops_agent"]
+    if os.environ.get("WERKZEUG_RUN_MAIN") == "true":
+        backend.start()
+    else:
+        _announce(settings)
+    try:
+        run_simple(settings.host, settings.port, app, use_reloader=True, use_debugger=False, threaded=True)
+    finally:
+        backend.stop()
+
+
+def _gunicorn(app: Flask, chosen: dict[str, Any]) -> None:
+    from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+
+    class Server(BaseApplication):  # type: ignore[misc]
+        """gunicorn without its command line and configuration files."""
+
+        def load_config(self) -> None:
+            for name, value in chosen.items():
+                if name in self.cfg.settings:
+                    self.cfg.set(name, value)
+
+        def load(self) -> Flask:
+            return app
+
+    Server().run()
+
+
+def _announce(settings: Settings) -> None:
+    name = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 (compared, not bound)
+    print(
+        f"devops-agent serves http://{name}:{settings.port}/  (page: /dashboard, data: {settings.data_dir})", flush=True
+    )
+
+
+def _application(worker: Any) -> Flask | None:
+    from flask import Flask
+
+    app = getattr(worker, "wsgi", None)
+    return app if isinstance(app, Flask) else None
+
+
+def _noticing(notice: Callable[[], None], before: Any) -> Callable[[int, Any], None]:
+    def handle(number: int, frame: Any) -> None:
+        notice()
+        if callable(before):
+            before(number, frame)
+
+    return handle
