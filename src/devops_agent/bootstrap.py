@@ -24,6 +24,7 @@ INLINE_LOG = 256 << 10
 def build_agent(settings: Settings) -> Agent:
     """The agent for these settings: library, planner, policy, places, tools."""
     from devops_agent import policy
+    from devops_agent.distil.redact import redact
     from devops_agent.pipeline import Agent
     from devops_agent.planners.runbook import RunbookPlanner
     from devops_agent.runbooks.load import library
@@ -37,7 +38,7 @@ def build_agent(settings: Settings) -> Agent:
         planner=RunbookPlanner(known),
         policy=policy.load(settings.policy, settings.read_only),
         signatures=Signatures(known.signatures()),
-        toolbox=partial(Toolbox, data_dir=settings.data_dir),
+        toolbox=partial(Toolbox, data_dir=settings.data_dir, redact=lambda text: redact(text)[0]),
         places=load_all(settings.inventory),
         max_attempts=settings.max_attempts,
         settle=settings.settle_seconds,

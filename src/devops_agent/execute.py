@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from devops_agent.errors import ApprovalMismatch
-from devops_agent.model import Approval, Outcome, Plan, Recheck
+from devops_agent.model import Action, Approval, Outcome, Plan, Recheck
 from devops_agent.run import Run
 from devops_agent.tools.toolbox import Toolbox
 
@@ -22,11 +24,9 @@ def execute(plan: Plan, approval: Approval, still: Recheck, toolbox: Toolbox, at
     outcomes: list[Outcome] = []
     for action in plan.actions:
         if outcomes and outcomes[-1].status in (*_STOPS, "skipped"):
-            text = "not started: an action before it did not succeed"
-            skipped = Outcome(action_id=action.id, status="skipped", output=text)
-            outcomes.append(attempt.step(f"once/{action.id}/outcome", lambda record=skipped: record))
+            outcomes.append(attempt.step(f"once/{action.id}/outcome", _skipped, action))
         else:
-            outcomes.append(attempt.once(action.id, action.repeatable, lambda a=action: toolbox.apply(a)))
+            outcomes.append(attempt.once(action.id, action.repeatable, partial(toolbox.apply, action)))
     return tuple(outcomes)
 
 
@@ -36,5 +36,10 @@ def undo(plan: Plan, outcomes: tuple[Outcome, ...], toolbox: Toolbox, attempt: R
     undone = []
     for action in reversed(plan.actions):
         if action.id in started and action.undo:
-            undone.append(attempt.once(action.id, True, lambda a=action: toolbox.revert(a), name="undo"))
+            undone.append(attempt.once(action.id, True, partial(toolbox.revert, action), name="undo"))
     return tuple(undone)
+
+
+def _skipped(action: Action) -> Outcome:
+    text = "not started: an action before it did not succeed"
+    return Outcome(action_id=action.id, status="skipped", output=text)

@@ -64,31 +64,27 @@ def handle(incident: Incident, agent: Agent, place: Place, run: Run) -> None:
 
 
 def preview(proposal: Proposal, toolbox: Toolbox, place: Place) -> Plan:
-    """Exactly what the proposal would do here. A step that its own tool refuses is left out, and so is all after it.
+    """Exactly what the proposal would do here; nothing at all where a tool refuses one of its steps.
 
     Checks of the inventory that change something when they run come last: they prove the repair and are approved too.
     """
     steps = list(proposal.steps)
+    effects = {name: check.effect for name, check in place.inventory.checks.items() if check.effect != "read"}
     if steps:
-        effectful = (name for name, check in place.inventory.checks.items() if check.effect != "read")
-        steps += [
-            Step(tool="run_check", args={"check": name}, why="the proof that it works again") for name in effectful
-        ]
+        steps += [Step(tool="run_check", args={"check": name}, why="the proof that it works again") for name in effects]
     actions: list[Action] = []
     refused: list[Refusal] = []
     for step in steps:
-        if refused:
-            refused.append(Refusal(tool=step.tool, args=step.args, reason="not planned: a step before it was refused"))
-            continue
         try:
-            actions.append(toolbox.preview(step, len(actions) + 1))
+            action = toolbox.preview(step, len(actions) + 1, actions)
         except ToolError as error:
             refused.append(Refusal(tool=step.tool, args=step.args, reason=str(error)))
-    if refused:
-        actions = []
+            continue
+        own = effects.get(step.args["check"], action.effect) if step.tool == "run_check" else action.effect
+        actions.append(action.model_copy(update={"effect": own}))
     plan = Plan(
         cause=proposal.cause,
-        actions=tuple(actions),
+        actions=() if refused else tuple(actions),
         checks=proposal.checks,
         refused=tuple(refused),
         question=proposal.question,

@@ -77,7 +77,7 @@ journal = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("job", String(80), nullable=False),
-    Column("key", String(200), nullable=False),
+    Column("key", Text, nullable=False),
     Column("value", Text, nullable=False),
     Column("at", Float, nullable=False),
     UniqueConstraint("job", "key", name="uq_journal_job_key"),

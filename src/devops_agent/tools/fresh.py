@@ -43,7 +43,7 @@ def _logs(toolbox: Toolbox) -> Iterator[tuple[str, Host, str]]:
         for path in service.logs:
             if path not in seen:
                 seen.add(path)
-                yield f"{name}:{path}", toolbox.host(place.host_of(name)), place.path(path)
+                yield f"{name}:{path}", toolbox.host({"service": name}), place.path(path)
 
 
 def _size(host: Host, path: str) -> int:
