@@ -4,22 +4,22 @@
     def tcp_check(host: Host, port: int, address: str = "127.0.0.1") -> dict[str, Any]: ...
 
     @change(effect="destroy")
-    def free_port(host: Host, place: Place, port: int, *, pid: int, started: int, command: str) -> Iterator[Command]:
+    def free_port(port: int, *, pid: int, started: int, command: str) -> Iterator[Command]:
         yield End(pid=pid, started=started, command=command)
 
     @free_port.pin
     def _holder(host, place, port) -> dict[str, Any]:         # what was seen; becomes the keyword-only arguments
     @free_port.already
-    def _free(host, place, port, **pinned) -> bool:           # is the wanted *state* there?
+    def _free(host, port) -> bool:                            # is the wanted *state* there?
     @free_port.precondition
-    def _is_ours(host, place, port, **pinned) -> None:        # raises NotAllowed or StalePlan
+    def _is_ours(host, place, port, pid) -> None:             # raises NotAllowed or StalePlan
     @free_port.undo
-    def _back(host, place, port, **pinned) -> Iterator[Command]:
+    def _back(port, pid) -> Iterator[Command]:
 
 A parameter named `host` gets the host door, one named `place` the inventory; everything else comes from the caller and
-is checked against the annotations. Keyword-only parameters are *pinned*: seen by `pin` when the plan is made, shown and
-approved with it, never given by a planner. A change yields commands and runs none: preview, dry run, approval and
-execution are the same function.
+is checked against the annotations. A guard names only those parameters that it needs. Keyword-only parameters are
+*pinned*: seen by `pin` when the plan is made, shown and approved with it, never given by a planner. A change yields
+commands and runs none: preview, dry run, approval and execution are the same function.
 """
 
 from __future__ import annotations
@@ -40,11 +40,14 @@ _GIVEN = ("host", "place")
 class Completed(Protocol):
     """A command that has ended."""
 
-    argv: tuple[str, ...]
-    code: int
-    output: str
-    errors: str
-
+    @property
+    def argv(self) -> tuple[str, ...]: ...
+    @property
+    def code(self) -> int: ...
+    @property
+    def output(self) -> str: ...
+    @property
+    def errors(self) -> str: ...
     @property
     def text(self) -> str: ...
 
@@ -56,9 +59,10 @@ class Host(Protocol):
     happened. Both raise HostUnreachable and CommandTimedOut (after which no process of the command is left; only where
     the host is not `local` it may still be running).
 
-    Files: `read` raises CommandFailed where there is nothing to read; `write` is atomic and keeps owner and mode of what
-    was there; `stat` follows links and is None for nothing. `start` begins a process that stays; `signal` says whether
-    there was one to get it; `holders` are the processes that have one of these targets open (`socket:[123]`, a file).
+    Files: `read` raises CommandFailed where there is nothing to read; `write` is atomic and keeps owner and mode of
+    what was there; `stat` follows links and is None for nothing. `start` begins a process that stays; `signal` says
+    whether there was one to get it; `holders` are the processes that have one of these targets open (`socket:[123]`, a
+    file).
     """
 
     name: str
@@ -96,7 +100,7 @@ class FileFacts(NamedTuple):
 
 
 class Tool:
-    """A registered tool; call `function` only through the toolbox, which checks arguments and hands over host and place."""
+    """A registered tool. Only the toolbox calls `function`: it checks arguments and hands over host and place."""
 
     def __init__(
         self,
@@ -124,11 +128,6 @@ class Tool:
     def signature(self) -> inspect.Signature:
         """With resolved annotations."""
         return inspect.signature(self.function, eval_str=True)
-
-    @cached_property
-    def given(self) -> frozenset[str]:
-        """Which of `host` and `place` the function wants."""
-        return frozenset(name for name in self.signature.parameters if name in _GIVEN)
 
     @cached_property
     def parameters(self) -> dict[str, inspect.Parameter]:
@@ -170,6 +169,14 @@ class Tool:
         schema.pop("title", None)
         return schema
 
+    def call(self, values: dict[str, Any]) -> Any:
+        """Call the function with those of `values` that it names."""
+        return _called(self.function, values)
+
+    def ask(self, guard: str, values: dict[str, Any]) -> Any:
+        """Call a guard with those of `values` that it names; None where the tool has no such guard."""
+        return _called(self.guards[guard], values) if guard in self.guards else None
+
     def _guard(self, name: str) -> Callable[[F], F]:
         def mark(function: F) -> F:
             self.guards[name] = function
@@ -192,6 +199,10 @@ class Tool:
     def undo(self, function: F) -> F:
         """Mark the generator of commands that take the change back. Edits are undone without one."""
         return self._guard("undo")(function)
+
+
+def _called(function: Function, values: dict[str, Any]) -> Any:
+    return function(**{name: values[name] for name in inspect.signature(function).parameters if name in values})
 
 
 def probe(function: Function | None = None, *, needs: tuple[str, ...] = ()) -> Any:

@@ -1,7 +1,7 @@
 """Which commands of the agent are running right now, on disk, so that those of a killed agent can be ended.
 
-One small file a command in `data_dir/children`: its pid and start time, and those of the agent. A worker that takes over
-a job calls `end_left` first, so that no command of the dead one goes on beside it.
+One small file a command in `data_dir/children`: its pid and start time, and those of the agent. A worker that takes
+over a job calls `end_left` first, so that no command of the dead one goes on beside it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,13 @@ def note(folder: Path | None, pid: int, argv: tuple[str, ...]) -> Path | None:
     """Note a running command; None where nothing is kept."""
     if folder is None:
         return None
-    record = {"pid": pid, "started": started(pid), "agent": os.getpid(), "agent_started": started(os.getpid()), "program": argv[0]}
+    record = {
+        "pid": pid,
+        "started": started(pid),
+        "agent": os.getpid(),
+        "agent_started": started(os.getpid()),
+        "program": argv[0],
+    }
     file = folder / f"{pid}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

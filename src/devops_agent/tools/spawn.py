@@ -1,13 +1,14 @@
 """Running one command on this machine: a process group of its own, a time limit, capped output, a clean environment.
 
-Reading never outlasts the command: what a left-behind grandchild holds open is closed after a short grace. On time-out the
-whole session of the command is ended, first gently, then by force.
+Reading never outlasts the command: what a left-behind grandchild holds open is closed after a short grace. On time-out
+the whole session of the command is ended, first gently, then by force.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import selectors
 import signal
 import subprocess
@@ -24,7 +25,8 @@ CAP = 256 * 1024
 
 _PASSED_ON = (
     "HOME", "USER", "LOGNAME", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS",
-    "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "KUBECONFIG", "SSH_AUTH_SOCK",
+    "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY",
+    "KUBECONFIG", "SSH_AUTH_SOCK",
 )  # fmt: skip
 _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 _DRAIN = 0.4
@@ -39,6 +41,7 @@ class Ended:
     code: int
     output: str
     errors: str
+    raw: bytes = b""
 
     @property
     def text(self) -> str:
@@ -71,16 +74,19 @@ class Capped:
             self._kept -= gone
             self._lost += gone
 
-    def text(self) -> str:
-        """What was kept, as text."""
+    def kept(self) -> bytes:
+        """What was kept, with a marker where something was left out."""
         tail = b"".join(self._tail)
         lost = self._lost + max(len(tail) - self._half, 0)
         tail = tail[-self._half :]
         head = bytes(self._head)
         if not lost:
-            return (head + tail).decode("utf-8", "replace")
-        marker = f"\n[... {lost} bytes left out ...]\n"
-        return head.decode("utf-8", "replace") + marker + tail.decode("utf-8", "replace")
+            return head + tail
+        return head + f"\n[... {lost} bytes left out ...]\n".encode() + tail
+
+    def text(self) -> str:
+        """What was kept, as text."""
+        return self.kept().decode("utf-8", "replace")
 
 
 def environment() -> dict[str, str]:
@@ -100,6 +106,7 @@ def execute(
     stdin: str | None = None,
     user: str | None = None,
     records: Path | None = None,
+    cap: int = CAP,
 ) -> Ended:
     """Run a command to its end. Raises CommandTimedOut, or CommandFailed where it could not be started at all.
 
@@ -108,7 +115,7 @@ def execute(
     process = start(argv, cwd=cwd, user=user, stdin=stdin is not None)
     record = children.note(records, process.pid, argv)
     try:
-        return _follow(process, argv, timeout, (stdin or "").encode())
+        return _follow(process, argv, timeout, (stdin or "").encode("utf-8", "surrogateescape"), cap)
     finally:
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream:
@@ -118,10 +125,15 @@ def execute(
 
 
 def start(
-    argv: tuple[str, ...], cwd: str | None = None, user: str | None = None, stdin: bool = False, output: int | None = None
+    argv: tuple[str, ...],
+    cwd: str | None = None,
+    user: str | None = None,
+    stdin: bool = False,
+    output: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a command in a session of its own; its outputs are pipes, or the open file `output`."""
     target = subprocess.PIPE if output is None else output
+    identity = _become(user)
     try:
         return subprocess.Popen(
             argv,
@@ -131,7 +143,9 @@ def start(
             stdout=target,
             stderr=target,
             start_new_session=True,
-            **_as_user(user),
+            user=identity.pw_uid if identity else None,
+            group=identity.pw_gid if identity else None,
+            extra_groups=os.getgrouplist(identity.pw_name, identity.pw_gid) if identity else None,
         )
     except FileNotFoundError as error:
         missing = cwd if cwd and str(error.filename) == cwd else argv[0]
@@ -142,24 +156,24 @@ def start(
         raise CommandFailed(f"cannot run {argv[0]}: {error}", exit_code=126) from None
 
 
-def _as_user(user: str | None) -> dict[str, object]:
+def _become(user: str | None) -> pwd.struct_passwd | None:
+    """Who a command is to run as; None for who this process is already."""
     if user is None:
-        return {}
-    import pwd
+        return None
 
     try:
         entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
     except KeyError:
         raise CommandFailed(f"no user {user!r} on this machine", exit_code=126) from None
     if entry.pw_uid == os.geteuid():
-        return {}
+        return None
     if os.geteuid() != 0:
         raise CommandFailed(f"may not run commands as {user!r}", exit_code=126)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(entry.pw_name, entry.pw_gid)}
+    return entry
 
 
-def _follow(process: subprocess.Popen[bytes], argv: tuple[str, ...], timeout: float, stdin: bytes) -> Ended:
-    outputs = {process.stdout: Capped(), process.stderr: Capped()}
+def _follow(process: subprocess.Popen[bytes], argv: tuple[str, ...], timeout: float, stdin: bytes, cap: int) -> Ended:
+    outputs = {process.stdout: Capped(cap), process.stderr: Capped(min(cap, CAP))}
     deadline = time.monotonic() + timeout
     with selectors.DefaultSelector() as selector:
         for stream in outputs:
@@ -172,7 +186,9 @@ def _follow(process: subprocess.Popen[bytes], argv: tuple[str, ...], timeout: fl
         last = None
         pause = 0.002
         while True:
-            ready = selector.select(pause) if selector.get_map() else time.sleep(pause) or []
+            if not selector.get_map():
+                time.sleep(pause)
+            ready = selector.select(pause) if selector.get_map() else []
             for key, _ in ready:
                 if key.fileobj is process.stdin:
                     stdin = _feed(selector, process, stdin)
@@ -189,8 +205,11 @@ def _follow(process: subprocess.Popen[bytes], argv: tuple[str, ...], timeout: fl
             if last is None and at >= deadline:
                 end_session(process)
                 said = "\n".join(c.text().strip() for c in outputs.values()).strip()
-                raise CommandTimedOut(f"{argv[0]}: no end within {timeout:g} s" + (f"; it said: {said[-500:]}" if said else ""))
-    return Ended(argv, process.returncode, outputs[process.stdout].text(), outputs[process.stderr].text())
+                raise CommandTimedOut(
+                    f"{argv[0]}: no end within {timeout:g} s" + (f"; it said: {said[-500:]}" if said else "")
+                )
+    raw, errors = (each.kept() for each in outputs.values())
+    return Ended(argv, process.returncode, raw.decode("utf-8", "replace"), errors.decode("utf-8", "replace"), raw)
 
 
 def _readers(selector: selectors.BaseSelector, process: subprocess.Popen[bytes]) -> bool:

@@ -1,0 +1,90 @@
+"""What is whose: may a process be ended, by the rule of the inventory?
+
+A supervised process is never ended to help another. One that nothing supervises and that holds a port or lock named in
+the inventory, or runs from a folder named there, belongs to that entry. Anything else is somebody else's. Where there
+is no inventory at all, a plain process of a user may be proposed, and policy asks a person.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from devops_agent.errors import NotAllowed
+from devops_agent.inventory import Place
+from devops_agent.tools import processes
+from devops_agent.tools.base import Host
+from devops_agent.tools.processes import Process
+
+_VITAL = ("sshd", "init", "systemd", "dbus-daemon", "dbus-broker", "cron", "crond", "udevd", "agetty", "login", "tini")
+
+
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """Whose a process is. `ours`: it may be ended, after it was looked at; `entry` names the inventory's entry."""
+
+    ours: bool
+    why: str
+    supervisor: str | None = None
+    entry: str | None = None
+
+
+def whose(host: Host, place: Place, process: Process, named: str | None = None) -> Belonging:
+    """Decide about one process. `named` is the inventory's entry whose port or lock it holds."""
+    if processes.is_agent(host, process.pid):
+        return Belonging(False, "it is the agent itself, or runs it")
+    keeper = processes.supervisor(host, process)
+    if keeper:
+        return Belonging(False, f"it is supervised: {keeper}", keeper, named)
+    if process.command.startswith("[") or process.name in _VITAL:
+        return Belonging(False, "it is part of the operating system")
+    own = _service_itself(place, process)
+    if own:
+        return Belonging(False, f"it is the service {own!r} of the inventory itself", None, own)
+    if named:
+        return Belonging(
+            True, f"nothing supervises it, and it holds what the inventory gives to {named!r}", None, named
+        )
+    if not place.known:
+        return _without_inventory(host, process)
+    folder = _runs_from(host, place, process)
+    if folder:
+        return Belonging(True, f"nothing supervises it, and it runs from {folder}, which the inventory names")
+    return Belonging(False, "it belongs to somebody else: the inventory names neither what it holds nor where it runs")
+
+
+def require_ours(belonging: Belonging, process: Process) -> None:
+    """Raise NotAllowed with the reason where a process is not to be ended."""
+    if not belonging.ours:
+        raise NotAllowed(f"process {process.pid} ({process.command[:120]}) is not ended: {belonging.why}")
+
+
+def _without_inventory(host: Host, process: Process) -> Belonging:
+    own = host.local and process.uid == os.geteuid()
+    if own or process.uid >= 1000:
+        return Belonging(True, "there is no inventory; it is a user's process that nothing supervises")
+    return Belonging(False, "there is no inventory, and it runs as a user of the system")
+
+
+def _service_itself(place: Place, process: Process) -> str | None:
+    """The service without a supervisor of its own whose start command this process runs."""
+    words = process.command.split()
+    for name, service in place.inventory.services.items():
+        if service.supervisor in (None, "command") and service.run:
+            wanted = {place.path(word) if "/" in word else word for word in service.run}
+            if service.run and (list(service.run) == words[: len(service.run)] or wanted & _programs(place, words)):
+                return name
+    return None
+
+
+def _programs(place: Place, words: list[str]) -> set[str]:
+    return {place.path(word) for word in words[:3] if "/" in word and not word.startswith(("-", "/usr/", "/bin/"))}
+
+
+def _runs_from(host: Host, place: Place, process: Process) -> str | None:
+    seen = [processes.folder_of(host, process.pid), host.resolve(f"/proc/{process.pid}/exe")]
+    seen += [word for word in process.command.split()[:4] if word.startswith("/")]
+    for folder in place.folders():
+        if folder and any(one == folder or one.startswith(folder.rstrip("/") + "/") for one in seen):
+            return folder
+    return None
