@@ -8,30 +8,37 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from devops_agent.errors import AgentError
+
+if TYPE_CHECKING:
+    import typer
+
+READER_GONE = 141
+"""Exit status when nobody reads our output any more: 128 + SIGPIPE."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and end the process with its exit status."""
     from devops_agent.cli.app import build
 
+    status = _run(build(), arguments)
     try:
-        status = _run(build(), arguments)
+        sys.stdout.flush()
     except BrokenPipeError:
+        status = READER_GONE
+    if status == READER_GONE:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 141
     sys.exit(status)
 
 
-def _run(app: object, arguments: list[str] | None) -> int:
+def _run(app: typer.Typer, arguments: list[str] | None) -> int:
     try:
-        app(args=arguments, prog_name="devops-agent")  # type: ignore[operator]
+        app(args=arguments, prog_name="devops-agent")
     except AgentError as error:
         print(f"devops-agent: {error}", file=sys.stderr)
         return error.exit_code
     except SystemExit as ended:
-        sys.stdout.flush()
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    sys.stdout.flush()
     return 0

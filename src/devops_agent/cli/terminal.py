@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from devops_agent.cli import READER_GONE
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -30,7 +32,7 @@ def write(text: str = "") -> None:
     """One text on standard output; what the output's encoding lacks is written as an escape."""
     data = printable(text)
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(data.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    _out(data.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def write_json(data: Any, indent: int | None = 2) -> None:
@@ -38,7 +40,7 @@ def write_json(data: Any, indent: int | None = 2) -> None:
     text = json.dumps(data, ensure_ascii=False, indent=indent)
     if not _can_be_encoded(text):
         text = json.dumps(data, indent=indent)
-    sys.stdout.write(text + "\n")
+    _out(text + "\n")
 
 
 def hint(text: str) -> None:
@@ -112,6 +114,13 @@ def working(text: str) -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status(styled(text), spinner="dots") as status:
         yield lambda text: status.update(styled(text))
+
+
+def _out(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+    except BrokenPipeError:
+        raise SystemExit(READER_GONE) from None
 
 
 def _can_be_encoded(text: str) -> bool:
