@@ -58,7 +58,7 @@ def build_worker(settings: Settings, jobs: Jobs, agent: Agent) -> Worker:
     """A worker of this process; it takes over nothing by itself."""
     from devops_agent.jobs.worker import Worker
 
-    return Worker(jobs, agent, settings.patience_seconds, settings.approval_seconds)
+    return Worker(jobs, agent, settings.patience_seconds, settings.approval_seconds, settings.data_dir)
 
 
 def make_incident(

@@ -9,7 +9,7 @@ from devops_agent.bootstrap import build_agent, build_worker, make_incident, ope
 from devops_agent.config import load_settings
 from devops_agent.errors import RequestError
 from devops_agent.model import Report
-from devops_agent.web.contract import result
+from devops_agent.web.contract import approval_wanted, final_response, planned_actions, tool_results
 
 
 def generate_planned_actions_from_errors(errors: Sequence[Any]) -> list[dict[str, Any]]:
@@ -22,21 +22,7 @@ def generate_planned_actions_from_errors(errors: Sequence[Any]) -> list[dict[str
         _context(error.get("context") if isinstance(error, dict) else error, f"errors[{number}].context")
         for number, error in enumerate(errors)
     ]
-    plans = []
-    for number, context in enumerate(contexts, 1):
-        made = _work(context, {"dry_run": True})
-        row = result(made, number)
-        diagnosis = made.attempts[-1].diagnosis if made.attempts else None
-        plans.append(
-            {
-                "error_context": context,
-                "status": made.status,
-                "planned_actions": row["planned_actions"],
-                "diagnosis": diagnosis.model_dump(mode="json") if diagnosis else None,
-                "final_response": row["final_response"],
-            }
-        )
-    return plans
+    return [_plan(context, _work(context, {"dry_run": True})) for context in contexts]
 
 
 def handle_llm_plan_with_tools(plan: dict[str, Any]) -> dict[str, Any]:
@@ -45,13 +31,26 @@ def handle_llm_plan_with_tools(plan: dict[str, Any]) -> dict[str, Any]:
     The place is looked at anew, since time may have passed; what policy asks about waits for a person's approval.
     """
     made = _work(_context(plan.get("error_context"), "plan.error_context"), {})
-    row = result(made, 1)
+    results = tool_results(made)
     return {
-        "final_response": row["final_response"],
-        "tools_used": row["tools_used"],
-        "iterations": row["iterations"],
-        "tool_calls": row["planned_actions"],
-        "tool_results": row["tool_results"],
+        "final_response": final_response(made.job or "", made),
+        "tools_used": list(dict.fromkeys(each["name"] for each in results)),
+        "iterations": sum(each.diagnosis.turns for each in made.attempts if each.diagnosis),
+        "tool_calls": planned_actions(made),
+        "tool_results": results,
+        "status": made.status,
+        "approval": approval_wanted(made.job or "", made),
+    }
+
+
+def _plan(context: str, made: Report) -> dict[str, Any]:
+    diagnosis = made.attempts[-1].diagnosis if made.attempts else None
+    return {
+        "error_context": context,
+        "status": made.status,
+        "planned_actions": planned_actions(made),
+        "diagnosis": diagnosis.model_dump(mode="json") if diagnosis else None,
+        "final_response": final_response(made.job or "", made),
     }
 
 

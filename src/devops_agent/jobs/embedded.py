@@ -8,7 +8,7 @@ import threading
 from sqlalchemy.exc import SQLAlchemyError
 
 from devops_agent.jobs.store import Jobs
-from devops_agent.jobs.worker import Worker, dead_owners
+from devops_agent.jobs.worker import Worker
 
 log = logging.getLogger("devops_agent.worker")
 _RECOVER_EVERY = 5.0
@@ -29,7 +29,7 @@ class EmbeddedWorkers:
 
     def start(self) -> None:
         """Take over what killed processes of this machine left behind, then work."""
-        self.jobs.release(dead_owners(self.jobs.owners()))
+        self.worker.recover()
         for thread in self._threads:
             thread.start()
 
@@ -63,7 +63,7 @@ class EmbeddedWorkers:
         """Leases of dead neighbours (several processes of one machine share the database), and old jobs."""
         while not self._stop.wait(_RECOVER_EVERY):
             try:
-                self.jobs.release(dead_owners(self.jobs.owners()))
+                self.worker.recover()
                 self.jobs.forget(self.forget_days)
             except SQLAlchemyError:
                 log.exception("recovery failed; trying again")

@@ -19,6 +19,7 @@ from devops_agent.model import SCHEMA_VERSION, Approval, Plan, Ruling, now
 from devops_agent.pipeline import Agent, handle
 from devops_agent.report import report
 from devops_agent.run import Journal, Run
+from devops_agent.tools import children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,15 +30,32 @@ log = logging.getLogger("devops_agent.worker")
 class Worker:
     """Walks jobs for one process. Its heartbeat keeps the leases of all jobs that its threads work on."""
 
-    def __init__(self, jobs: Jobs, agent: Agent, patience: float = 20.0, approval_seconds: float = 24 * 3600.0) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        agent: Agent,
+        patience: float = 20.0,
+        approval_seconds: float = 24 * 3600.0,
+        data_dir: Path | None = None,
+    ) -> None:
         self.jobs = jobs
         self.agent = agent
         self.patience = patience
         self.approval_seconds = approval_seconds
+        self.data_dir = data_dir
         self.owner = owner()
         self._working: dict[str, Claim] = {}
         self._lock = threading.Lock()
         self._heart: threading.Thread | None = None
+
+    def recover(self) -> None:
+        """Take over from processes of this machine that were killed: end the commands that they left running, then let
+        go of their jobs, so that nothing of them goes on beside us."""
+        dead = dead_owners(self.jobs.owners())
+        if dead and self.data_dir is not None:
+            for program in children.end_left(self.data_dir):
+                log.warning("ended %s, which a killed worker had left running", program)
+        self.jobs.release(dead)
 
     def work(self, job: str | None = None) -> bool:
         """Claim and walk one job that is due (or that one); False where there is none."""
@@ -50,6 +68,7 @@ class Worker:
 
     def work_until_answered(self, job: str, on_progress: Callable[[], None] | None = None) -> None:
         """Walk one job until it ends or waits for a person: what the command line does."""
+        self.recover()
         while True:
             self.work(job)
             row = self.jobs.job(job)
