@@ -193,7 +193,7 @@ def _headline(report: Report, diagnosis: Diagnosis | None) -> str:
 
 def _evidence(report: Report, diagnosis: Diagnosis | None) -> str:
     lines = cited(report, diagnosis)
-    if not lines:
+    if not lines or (diagnosis is not None and not diagnosis.failure):
         return ""
     known = diagnosis is not None and diagnosis.cause != UNKNOWN
     title = "Evidence:" if known else "The lines that stand out:"

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from werkzeug.exceptions import InternalServerError
 
 from devops_agent.errors import AgentError, RequestError
 from devops_agent.model import Attempt, Report, now
@@ -133,6 +134,8 @@ def decision(job_id: str) -> ResponseReturnValue:
 @blueprint.errorhandler(AgentError)
 def problem(error: AgentError) -> ResponseReturnValue:
     """An error as a page, for those who read pages."""
+    if error.status >= 500:
+        raise InternalServerError(original_exception=error)
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) != "text/html":
         return {"error": str(error), "code": error.code}, error.status
     return _render("problem.html", message=str(error)), error.status

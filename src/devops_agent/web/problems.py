@@ -54,12 +54,14 @@ def register(app: Flask, details: bool = False) -> None:
     """Install the error answers. `details` adds the traceback of unexpected errors (debugging on loopback only)."""
 
     def on_agent_error(error: AgentError) -> ResponseReturnValue:
+        if error.status >= 500 and not isinstance(error, Busy):
+            return unexpected(error)
         headers = {"Retry-After": "2"} if error.status == 503 else {}
         return {"error": str(error), "code": error.code}, error.status, headers
 
     def on_http_error(error: HTTPException) -> ResponseReturnValue:
         if isinstance(error, InternalServerError):
-            return on_unexpected(error)
+            return unexpected(error.original_exception or error)
         status = error.code or 500
         body: dict[str, Any] = {"error": SENTENCES.get(status, error.name.lower())}
         headers: dict[str, str] = {}
@@ -72,9 +74,8 @@ def register(app: Flask, details: bool = False) -> None:
             body["error"] += f" (at most {app.config['MAX_CONTENT_LENGTH']} bytes)"
         return body, status, headers
 
-    def on_unexpected(error: InternalServerError) -> ResponseReturnValue:
+    def unexpected(cause: BaseException) -> ResponseReturnValue:
         reference = secrets.token_hex(4)
-        cause = error.original_exception or error
         log.error("request failed, reference %s", reference, exc_info=cause)
         body: dict[str, Any] = {"error": "the agent failed to answer; its log has the details", "reference": reference}
         if details:
