@@ -40,13 +40,13 @@ class Candidate:
         return str(self.runbook.cause)
 
 
-def candidates(hits: Iterable[Hit], runbooks: Mapping[str, Any], causes: Causes) -> list[Candidate]:
-    """All runbooks that were hit, the best first."""
+def candidates(hits: Iterable[Hit], runbooks: Mapping[str, Any], causes: Causes, floor: float = 0.0) -> list[Candidate]:
+    """All runbooks that were hit, the best first. `floor`: the least that a place counts (in pasted lines all count)."""
     by_runbook: dict[str, list[Hit]] = {}
     for hit in hits:
         if hit.signature in runbooks and hit.pattern < len(runbooks[hit.signature].match.any):
             by_runbook.setdefault(hit.signature, []).append(hit)
-    found = [_candidate(runbooks[key], own) for key, own in by_runbook.items()]
+    found = [_candidate(runbooks[key], own, floor) for key, own in by_runbook.items()]
     _explain(found, causes)
     return sorted(found, key=_order)
 
@@ -71,23 +71,24 @@ def confidences(found: list[Candidate]) -> dict[str, float]:
     }
 
 
-def _candidate(runbook: Any, hits: list[Hit]) -> Candidate:
-    def telling(hit: Hit) -> tuple[float, int]:
-        return (-_score(runbook, hit), hit.lines[0] if hit.lines else 0)
+def _candidate(runbook: Any, hits: list[Hit], floor: float) -> Candidate:
+    def telling(hit: Hit) -> tuple[float, int, int, int]:
+        line = hit.lines[0] if hit.lines else 0
+        return (-round(_score(runbook, hit, floor), 1), line, -len(hit.groups), hit.pattern)
 
     ordered = sorted(hits, key=telling)
     best = ordered[0]
     return Candidate(
         runbook=runbook,
         hits=ordered,
-        score=_score(runbook, best),
+        score=max(_score(runbook, hit, floor) for hit in hits),
         first=min((hit.lines[0] for hit in ordered if hit.lines), default=0),
         place=best.weight,
     )
 
 
-def _score(runbook: Any, hit: Hit) -> float:
-    return CERTAINTY[runbook.strength(hit.pattern)] * (0.4 + 0.6 * hit.weight)
+def _score(runbook: Any, hit: Hit, floor: float) -> float:
+    return CERTAINTY[runbook.strength(hit.pattern)] * (0.4 + 0.6 * max(hit.weight, floor))
 
 
 def _explain(found: list[Candidate], causes: Causes) -> None:

@@ -27,8 +27,11 @@ from devops_agent.runbooks.load import Library
 WIDTH = 3
 """How many candidates are looked into where the first is not (or not any more) what is wrong."""
 
-SNIPPET = 40
+SNIPPETS = {"high": 40, "medium": 6}
 """A text of so few lines is what somebody pasted, not a whole log with an end that says how it went."""
+
+_FLOORS = ((6, 0.7), (40, 0.3))
+"""In a text of at most so many lines, every line counts for so much: somebody chose them."""
 
 PASSED = "passed"
 """Id of findings that say: the log shows it, but it is over."""
@@ -44,7 +47,8 @@ class RunbookPlanner:
 
     def diagnose(self, digest: Digest, history: tuple[Attempt, ...], look: Looking) -> Diagnosis:
         """The cause that the evidence speaks for, or `unknown`; `failure` is False where the log shows none."""
-        found = candidates(digest.hits, self.library.runbooks, self.library.causes)
+        floor = next((value for lines, value in _FLOORS if digest.lines_read <= lines), 0.0)
+        found = candidates(digest.hits, self.library.runbooks, self.library.causes, floor)
         if not digest.failing and not _speaks_for_itself(digest, found):
             return Diagnosis(failure=False, summary="The log shows no failure.", evidence=_excerpt(digest, ()))
         sure = confidences(found)
@@ -129,9 +133,8 @@ class RunbookPlanner:
 
 def _speaks_for_itself(digest: Digest, found: list[Candidate]) -> bool:
     """Whether a few lines without any other sign of failure are one: pasted lines whose words mean nothing else."""
-    return digest.lines_read <= SNIPPET and any(
-        one.runbook.strength(hit.pattern) == "high" for one in found for hit in one.hits
-    )
+    enough = SNIPPETS.get(found[0].runbook.strength(found[0].hits[0].pattern), 0) if found else 0
+    return digest.lines_read <= enough
 
 
 def _facts(candidate: Candidate, hits: tuple[Hit, ...]) -> dict[str, Any]:
