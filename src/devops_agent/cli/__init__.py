@@ -15,13 +15,11 @@ from devops_agent.errors import AgentError
 if TYPE_CHECKING:
     import typer
 
-READER_GONE = 141
-"""Exit status when nobody reads our output any more: 128 + SIGPIPE."""
-
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and end the process with its exit status."""
     from devops_agent.cli.app import build
+    from devops_agent.cli.terminal import READER_GONE
 
     status = _run(build(), arguments)
     try:

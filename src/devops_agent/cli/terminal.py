@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from devops_agent.cli import READER_GONE
-
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+READER_GONE = 141
+"""Exit status when nobody reads our output any more: 128 + SIGPIPE."""
 _STEERING = (*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _CONTROL = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in _STEERING}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from devops_agent.condition import bind, parse, references
-from devops_agent.errors import ConfigError
+from devops_agent.errors import AgentError, ConfigError
 from devops_agent.runbooks.causes import Causes, from_data, read_data
 from devops_agent.runbooks.lines import split_flags, within_line
 from devops_agent.runbooks.load import FOLDER, files
@@ -210,7 +210,7 @@ def _call(
     if literal.keys() == given <= set(tool.parameters):
         try:
             tool.check(bind(literal, {}))
-        except Exception as error:  # noqa: BLE001 - whatever the tool says about its arguments is the finding
+        except (AgentError, TypeError, ValueError) as error:
             yield field, str(error)
 
 

@@ -10,6 +10,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 from devops_agent.errors import AgentError, NotAllowed, ToolError
@@ -102,7 +103,7 @@ def _http_here(url: str, timeout: float, method: str) -> dict[str, Any]:
             return _answer(error.code, error.headers, _body(error, timeout))
     except (OSError, ValueError) as error:
         return {"status": None, "error": reason(error), "body": "", "headers": {}}
-    except Exception as error:  # noqa: BLE001 - http.client raises its own kinds for answers that are not HTTP
+    except HTTPException as error:
         return {"status": None, "error": f"not HTTP: {type(error).__name__}", "body": "", "headers": {}}
 
 
