@@ -41,7 +41,7 @@ class Candidate:
 
 
 def candidates(hits: Iterable[Hit], runbooks: Mapping[str, Any], causes: Causes, floor: float = 0.0) -> list[Candidate]:
-    """All runbooks that were hit, the best first. `floor`: the least that a place counts (in pasted lines all count)."""
+    """All runbooks that were hit, the best first. `floor`: the least that any place counts (more in pasted lines)."""
     by_runbook: dict[str, list[Hit]] = {}
     for hit in hits:
         if hit.signature in runbooks and hit.pattern < len(runbooks[hit.signature].match.any):

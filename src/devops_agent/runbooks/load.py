@@ -21,7 +21,7 @@ from devops_agent.scan import Pattern
 
 FOLDER = Path(__file__).with_name("library")
 SHIPPED = Path(__file__).with_name("library.json")
-FORM = 3
+FORM = 4
 """Version of the parsed form; another one is not read."""
 
 
@@ -48,9 +48,16 @@ class Runbooks(Mapping[str, Any]):
 
 
 class Library:
-    """All runbooks, their patterns, and the vocabulary of causes."""
+    """All runbooks, their patterns, the vocabulary of causes, and which files were left out because they are wrong."""
 
-    def __init__(self, bodies: Mapping[str, str], patterns: Sequence[Sequence[Any]], causes: Causes) -> None:
+    def __init__(
+        self,
+        bodies: Mapping[str, str],
+        patterns: Sequence[Sequence[Any]],
+        causes: Causes,
+        problems: Sequence[str] = (),
+    ) -> None:
+        self.problems = tuple(problems)
         self.runbooks: Mapping[str, Any] = Runbooks(bodies)
         self.causes = causes
         self._patterns = patterns
@@ -85,7 +92,7 @@ def library(extra_dirs: Sequence[str | Path] = (), folder: Path = FOLDER, shippe
     if own:
         bodies = bodies | {key: body for key, (body, _) in own.items()}
         patterns = [row for row in patterns if row[0] not in own] + [row for _, rows in own.values() for row in rows]
-    return Library(bodies, patterns, from_data(data["causes"]))
+    return Library(bodies, patterns, from_data(data["causes"]), data["problems"])
 
 
 def files(folder: Path) -> list[Path]:
@@ -109,19 +116,36 @@ def parse_file(path: Path) -> tuple[str, list[Sequence[Any]]]:
     return runbook.model_dump_json(exclude_defaults=True), _rows(runbook, path)
 
 
-def build(folder: Path = FOLDER, shipped: Path = SHIPPED) -> dict[str, Any]:
-    """Parse all YAML files, write the parsed form beside the code where that is possible, and return it."""
+def build(folder: Path = FOLDER, shipped: Path = SHIPPED, strict: bool = True) -> dict[str, Any]:
+    """Parse all YAML files, write the parsed form beside the code where that is possible, and return it.
+
+    A wrong file is an error; where not `strict` (somebody is writing it just now) it is left out and named in `problems`.
+    """
     stamp = _stamp(folder)
     bodies: dict[str, str] = {}
     patterns: list[Sequence[Any]] = []
+    problems: list[str] = []
     for path in files(folder):
-        body, rows = parse_file(path)
-        key = rows[0][0]
-        if key in bodies:
-            raise ConfigError(f"{path}: id: {key} is used by another runbook")
+        try:
+            body, rows = parse_file(path)
+            key = rows[0][0]
+            if key in bodies:
+                raise ConfigError(f"{path}: id: {key} is used by another runbook")
+        except ConfigError as error:
+            if strict:
+                raise
+            problems.append(str(error))
+            continue
         bodies[key] = body
         patterns.extend(rows)
-    data = {"form": FORM, "stamp": stamp, "causes": read_data(), "patterns": patterns, "bodies": bodies}
+    data = {
+        "form": FORM,
+        "stamp": stamp,
+        "causes": read_data(),
+        "problems": problems,
+        "patterns": patterns,
+        "bodies": bodies,
+    }
     _write(shipped, json.dumps(data, ensure_ascii=False, separators=(",", ":")))
     return data
 
@@ -149,9 +173,9 @@ def _shipped(folder: Path, shipped: Path) -> dict[str, Any]:
     try:
         data: dict[str, Any] = json.loads(shipped.read_bytes())
     except (OSError, ValueError):
-        return build(folder, shipped)
+        return build(folder, shipped, strict=False)
     if data.get("form") != FORM or (_is_checkout() and data["stamp"] != _stamp(folder)):
-        return build(folder, shipped)
+        return build(folder, shipped, strict=False)
     return data
 
 
