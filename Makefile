@@ -10,7 +10,7 @@ PORT ?= 5000
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 WORKERS ?= 2
 
-.PHONY: help run test demo check format docs lint-docs lock clean
+.PHONY: help run test tests demo check form lint types layers format docs lint-docs lock clean
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
@@ -37,13 +37,23 @@ run: $(VENV)/.installed  ## Set up everything and start the service on port 5000
 demo: $(VENV)/.installed  ## Break something real in a private folder and watch it being repaired
 	@$(BIN)/python demo/demo.py
 
-check: $(VENV)/.installed-dev  ## Format, lint, types, layers of imports
+check: form lint types layers  ## Format, lint, types, layers of imports
+
+form: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
+
+types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
-test: check lint-docs  ## Everything: check, generated documents, tests
+test: check lint-docs tests  ## Everything: check, generated documents, tests
+
+tests: $(VENV)/.installed-dev  ## The tests alone
 	$(BIN)/pytest --numprocesses $(WORKERS) -rs
 
 format: $(VENV)/.installed-dev  ## Bring the code into its form
