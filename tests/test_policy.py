@@ -65,7 +65,9 @@ def test_read_only_mode_stands_above_all_rules(tmp_path):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("ask: {}", "a policy is a list"),
+        ("ask: {}", "ask: Extra inputs"),
+        ("freeze: [{days: mon, zone: Mars}]", "freeze"),
+        ("3", "a policy is a list"),
         ("- {maybe: {}}", "rule 1"),
         ("- {ask: {efect: change}}", "rule 1: ask.efect"),
         ("- {ask: {effect: harm}}", "rule 1: ask.effect"),

@@ -5,19 +5,21 @@ from __future__ import annotations
 from functools import partial
 
 from devops_agent.errors import ApprovalMismatch
-from devops_agent.model import Action, Approval, Outcome, Plan, Recheck
+from devops_agent.model import Action, Approval, Outcome, Plan, Recheck, Ruling
 from devops_agent.run import Run
 from devops_agent.tools.toolbox import Toolbox
 
 _STOPS = ("failed", "unknown")
 
 
-def execute(plan: Plan, approval: Approval, still: Recheck, toolbox: Toolbox, attempt: Run) -> tuple[Outcome, ...]:
+def execute(
+    plan: Plan, approval: Approval, brake: Ruling, still: Recheck, toolbox: Toolbox, attempt: Run
+) -> tuple[Outcome, ...]:
     """Outcomes of all actions, in order; after one that failed or is unknown the rest are skipped.
 
-    Nothing is done without a granted approval of exactly this plan, or where the failure has passed by itself.
+    Nothing is done without a granted approval of exactly this plan, where a brake holds, or where it passed by itself.
     """
-    if not approval.granted or not still.needed:
+    if not approval.granted or not still.needed or brake.verdict == "deny":
         return ()
     if approval.fingerprint != plan.fingerprint:
         raise ApprovalMismatch("the approval is for another plan")

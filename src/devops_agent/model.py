@@ -244,6 +244,7 @@ class Plan(Record):
     """
 
     cause: str = UNKNOWN
+    runbook: str | None = None
     actions: tuple[Action, ...] = ()
     checks: tuple[Check, ...] = ()
     refused: tuple[Refusal, ...] = ()
@@ -258,9 +259,13 @@ class Plan(Record):
 
 
 class Ruling(Record):
-    """Policy's word on a plan: the strictest verdict of its parts, the rule that said so, and why."""
+    """Policy's word on a plan: the strictest verdict of its parts, the rule that said so, and why.
+
+    `persons`: how many different persons must approve where the verdict is `ask`; of two or more, none asked for it.
+    """
 
     verdict: Verdict
+    persons: int = 1
     rule: str = ""
     reason: str = ""
 
@@ -277,9 +282,10 @@ class Approval(Record):
 
 
 class ApprovalRequest(Record):
-    """That a plan waits for a person, since when and until when."""
+    """That a plan waits for a person, since when and until when; `persons` must approve."""
 
     fingerprint: str
+    persons: int = 1
     asked: datetime = Field(default_factory=now)
     expires: datetime
 
@@ -345,6 +351,7 @@ class Attempt(Record):
     request: ApprovalRequest | None = None
     approval: Approval | None = None
     recheck: Recheck | None = None
+    brake: Ruling | None = None
     outcomes: tuple[Outcome, ...] = ()
     verification: Verification | None = None
     undone: tuple[Outcome, ...] = ()

@@ -47,14 +47,16 @@ def handle(incident: Incident, agent: Agent, place: Place, run: Run) -> None:
         attempt = run.scope(number)
         diagnosis = attempt.step("diagnosis", agent.planner.diagnose, digest, run.history(), Look(toolbox, attempt))
         proposal = attempt.step("proposal", agent.planner.propose, diagnosis, attempt)
-        plan = attempt.step("plan", preview, proposal, toolbox, place)
+        plan = attempt.step("plan", preview, diagnosis, proposal, toolbox, place)
         ruling = attempt.step("review", agent.policy.review, plan, place)
         if run.dry_run or _nothing_left(diagnosis, plan, run, number):
             return
         approval = attempt.approval(plan, ruling)
+        attempt.hold(plan)
+        brake = attempt.step("brake", attempt.brake, plan)
         still = attempt.step("recheck", recheck, plan, approval, toolbox)
         marks = attempt.step("marks", fresh.marks, toolbox)
-        outcomes = execute(plan, approval, still, toolbox, attempt)
+        outcomes = execute(plan, approval, brake, still, toolbox, attempt)
         verification = verify(plan, outcomes, before, toolbox, attempt, agent.settle)
         if not (verification.cause_gone or verification.over) or verification.newly_broken:
             undo(plan, outcomes, toolbox, attempt)
@@ -63,7 +65,7 @@ def handle(incident: Incident, agent: Agent, place: Place, run: Run) -> None:
         digest = attempt.step("again", distil_fresh, digest, toolbox, marks, agent)
 
 
-def preview(proposal: Proposal, toolbox: Toolbox, place: Place) -> Plan:
+def preview(diagnosis: Diagnosis, proposal: Proposal, toolbox: Toolbox, place: Place) -> Plan:
     """Exactly what the proposal would do here; nothing at all where a tool refuses one of its steps.
 
     Checks of the inventory that change something when they run come last: they prove the repair and are approved too.
@@ -84,6 +86,7 @@ def preview(proposal: Proposal, toolbox: Toolbox, place: Place) -> Plan:
         actions.append(action.model_copy(update={"effect": own}))
     plan = Plan(
         cause=proposal.cause,
+        runbook=diagnosis.runbook,
         actions=() if refused else tuple(actions),
         checks=proposal.checks,
         refused=tuple(refused),

@@ -1,9 +1,14 @@
 """Policy: which plans may be executed, which need a person, which never. Deny by default.
 
-    - {deny:  {tool: [reboot_host], labels: {env: production}}}
-    - {ask:   {effect: destroy}}
-    - {allow: {tool: [rerun_test, restart_service], labels: {env: staging}}}
-    - {ask:   {effect: change}}
+    rules:                                   # the file may also be just this list
+      - {deny:  {tool: [reboot_host], labels: {env: production}}}
+      - {ask:   {effect: destroy, persons: 2}}
+      - {allow: {tool: [rerun_test, restart_service], labels: {env: staging}}}
+      - {ask:   {effect: change}}
+    freeze:                                  # windows in which nothing is changed
+      - {days: [fri, sat, sun], from: "16:00", until: "24:00", zone: Europe/Zurich}
+    shadow: [disk_full_linux]                # runbooks that plan and never act
+    limits: {failures_per_hour: 3, hosts_per_cause_per_hour: 5}
 
 The first rule that fits decides; where none fits the answer is deny. Rules fit on values, never on rendered text.
 Looking (effect `read`) is always allowed. A plan gets the strictest verdict of its actions.
@@ -11,27 +16,33 @@ Looking (effect `read`) is always allowed. A plan gets the strictest verdict of 
 
 from __future__ import annotations
 
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, get_args
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from devops_agent.errors import ConfigError
 from devops_agent.inventory import Place
-from devops_agent.model import Effect, Plan, Ruling, Verdict
+from devops_agent.model import Effect, Plan, Ruling, Verdict, now
 
 _STRICTNESS: dict[Verdict, int] = {"allow": 0, "ask": 1, "deny": 2}
 _VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+_WORDS = {"allow": "allowed", "ask": "a person must approve it", "deny": "forbidden"}
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-class Fit(BaseModel):
-    """What a rule fits on; every field that is given must fit."""
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+class Fit(_Part):
+    """What a rule fits on (every field that is given must fit), and how many persons an `ask` wants."""
 
     tool: Annotated[tuple[str, ...] | None, BeforeValidator(_listed)] = None
     effect: Annotated[tuple[Effect, ...] | None, BeforeValidator(_listed)] = None
@@ -39,6 +50,7 @@ class Fit(BaseModel):
     host: Annotated[tuple[str, ...] | None, BeforeValidator(_listed)] = None
     place: Annotated[tuple[str, ...] | None, BeforeValidator(_listed)] = None
     labels: dict[str, str] = {}
+    persons: int = Field(1, ge=1, le=5)
 
     def fits(self, subject: dict[str, Any], labels: dict[str, str]) -> bool:
         """Whether all given fields fit on these values."""
@@ -49,36 +61,96 @@ class Fit(BaseModel):
         return all(labels.get(key) == value for key, value in self.labels.items())
 
 
-class Policy:
-    """Ordered rules, and above them the hard read-only mode."""
+def _clock(value: Any) -> Any:
+    """`24:00` is the end of the day; YAML 1.1 reads an unquoted 16:00 as a number of minutes."""
+    if isinstance(value, int):
+        value = f"{value // 60:02d}:{value % 60:02d}"
+    return time.max if value == "24:00" else value
 
-    def __init__(self, rules: tuple[tuple[Verdict, Fit], ...] | None = None, read_only: bool = False) -> None:
+
+class Freeze(_Part):
+    """A window in which nothing is changed: on these days, between these times of that zone."""
+
+    days: Annotated[tuple[str, ...], BeforeValidator(_listed)] = _DAYS
+    begin: Annotated[time, BeforeValidator(_clock)] = Field(time.min, alias="from")
+    until: Annotated[time, BeforeValidator(_clock)] = time.max
+    zone: str = "UTC"
+
+    def holds(self, at: datetime) -> bool:
+        """Whether this moment lies in the window; one that ends before it begins goes over midnight."""
+        local = at.astimezone(ZoneInfo(self.zone))
+        clock, today = local.time(), _DAYS[local.weekday()]
+        if self.begin <= self.until:
+            return today in self.days and self.begin <= clock <= self.until
+        yesterday = _DAYS[(local - timedelta(days=1)).weekday()]
+        return (today in self.days and clock >= self.begin) or (yesterday in self.days and clock <= self.until)
+
+
+class Limits(_Part):
+    """Where the agent stops by itself and a person goes on."""
+
+    failures_per_hour: int = Field(3, ge=1)
+    hosts_per_cause_per_hour: int = Field(5, ge=1)
+
+
+class _File(_Part):
+    rules: list[dict[str, Any]] | None = None
+    freeze: tuple[Freeze, ...] = ()
+    shadow: tuple[str, ...] = ()
+    limits: Limits = Limits()
+
+
+class Policy:
+    """Ordered rules, and above them read-only mode, frozen windows and shadow mode."""
+
+    def __init__(
+        self,
+        rules: tuple[tuple[Verdict, Fit], ...] | None = None,
+        read_only: bool = False,
+        freeze: tuple[Freeze, ...] = (),
+        shadow: tuple[str, ...] = (),
+        limits: Limits | None = None,
+    ) -> None:
         self.rules = STRICT if rules is None else rules
         self.read_only = read_only
+        self.freeze = freeze
+        self.shadow = frozenset(shadow)
+        self.limits = limits or Limits()
 
     def review(self, plan: Plan, place: Place) -> Ruling:
-        """The strictest verdict over everything that the plan may do."""
-        rulings = [self._judge(subject, place) for subject in _subjects(plan, place)]
-        if not rulings:
+        """The strictest verdict over everything that the plan may do; as many persons as the most demanding rule."""
+        subjects = _subjects(plan, place)
+        if not subjects:
             return Ruling(verdict="allow", rule="nothing is changed", reason="the plan only looks")
-        return max(rulings, key=lambda ruling: _STRICTNESS[ruling.verdict])
+        forbidden = self.forbids(plan)
+        if forbidden is not None:
+            return forbidden
+        rulings = [self._judge(subject, place) for subject in subjects]
+        strictest = max(rulings, key=lambda ruling: _STRICTNESS[ruling.verdict])
+        return strictest.model_copy(update={"persons": max(ruling.persons for ruling in rulings)})
+
+    def forbids(self, plan: Plan, at: datetime | None = None) -> Ruling | None:
+        """What stands above all rules, looked at when the plan is made and again immediately before it is executed."""
+        if self.read_only:
+            reason = "nothing may be changed in read-only mode"
+            return Ruling(verdict="deny", rule="read-only mode", reason=reason)
+        if plan.runbook in self.shadow:
+            reason = f"runbook {plan.runbook} is in shadow mode: it plans and never acts"
+            return Ruling(verdict="deny", rule="shadow mode", reason=reason)
+        if any(window.holds(at or now()) for window in self.freeze):
+            return Ruling(verdict="deny", rule="freeze", reason="nothing is changed in this window of time")
+        return None
 
     def _judge(self, subject: dict[str, Any], place: Place) -> Ruling:
         what = f"{subject['tool']} ({subject['effect']})"
-        if self.read_only:
-            return Ruling(
-                verdict="deny", rule="read-only mode", reason=f"{what}: nothing may be changed in read-only mode"
-            )
         for number, (verdict, fit) in enumerate(self.rules, 1):
             if fit.fits(subject, place.labels):
                 conditions = fit.model_dump(exclude_defaults=True, mode="json")
-                return Ruling(
-                    verdict=verdict, rule=f"{number}: {verdict} {conditions}", reason=f"{what}: {_WORDS[verdict]}"
-                )
+                reason = f"{what}: {_WORDS[verdict]}"
+                persons = fit.persons if verdict == "ask" else 1
+                return Ruling(verdict=verdict, rule=f"{number}: {verdict} {conditions}", reason=reason, persons=persons)
         return Ruling(verdict="deny", rule="default", reason=f"{what}: no rule allows it")
 
-
-_WORDS = {"allow": "allowed", "ask": "a person must approve it", "deny": "forbidden"}
 
 STRICT: tuple[tuple[Verdict, Fit], ...] = (
     ("ask", Fit(effect=("change",))),
@@ -94,10 +166,19 @@ def load(path: str | Path | None, read_only: bool = False) -> Policy:
     from devops_agent.yamlfile import read
 
     data = read(Path(path))
-    if not isinstance(data, list):
+    if not isinstance(data, list | dict):
         raise ConfigError(f"{path}: a policy is a list of rules such as `- {{ask: {{effect: change}}}}`")
-    rules = tuple(_rule(path, number, entry) for number, entry in enumerate(data, 1))
-    return Policy(rules, read_only)
+    try:
+        file = _File.model_validate({"rules": data} if isinstance(data, list) else data)
+        for window in file.freeze:
+            ZoneInfo(window.zone)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (KeyError, ValueError, OSError):
+        raise ConfigError(f"{path}: freeze: no such time zone") from None
+    rules = None if file.rules is None else tuple(_rule(path, number, one) for number, one in enumerate(file.rules, 1))
+    return Policy(rules, read_only, file.freeze, file.shadow, file.limits)
 
 
 def _rule(path: str | Path, number: int, entry: Any) -> tuple[Verdict, Fit]:
@@ -114,8 +195,8 @@ def _rule(path: str | Path, number: int, entry: Any) -> tuple[Verdict, Fit]:
 def _subjects(plan: Plan, place: Place) -> list[dict[str, Any]]:
     """Everything in a plan that has an effect. Undo only takes back an approved change, so it shares its verdict."""
     common = {"cause": plan.cause, "place": place.name}
-    subjects = []
-    for action in plan.actions:
-        if action.effect != "read" and (action.commands or not action.already):
-            subjects.append({"tool": action.tool, "effect": action.effect, "host": action.host, **common})
-    return subjects
+    return [
+        {"tool": action.tool, "effect": action.effect, "host": action.host, **common}
+        for action in plan.actions
+        if action.effect != "read" and not (action.already and not action.commands)
+    ]

@@ -97,6 +97,8 @@ def _ending(last: Attempt, status: Status) -> str:
     reasons = []
     if last.approval is not None and not last.approval.granted:
         reasons.append(f"The plan was not approved ({last.approval.by}: {last.approval.reason or 'no reason given'}).")
+    if last.brake is not None and last.brake.verdict == "deny":
+        reasons.append(f"Not executed: {last.brake.reason}.")
     if plan is not None and plan.refused:
         reasons.append(f"{plan.refused[0].tool} was refused: {plan.refused[0].reason}.")
     if plan is not None and plan.question:

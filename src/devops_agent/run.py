@@ -68,6 +68,7 @@ _SINGLE: dict[str, str] = {
     "request": "request",
     "approval": "approval",
     "recheck": "recheck",
+    "brake": "brake",
     "verification": "verification",
 }
 
@@ -92,7 +93,8 @@ def attempts(journal: Journal) -> tuple[Attempt, ...]:
 class Run:
     """A walk, or one attempt (scope) of it.
 
-    `approve` answers in place of a person (`--yes`); `patience` is how long verification waits, in seconds.
+    `approve` answers in place of a person (`--yes`); `patience` is how long verification waits, in seconds; `holds` and
+    `brakes` come from the worker, which knows what other jobs do and did.
     """
 
     journal: Journal
@@ -101,6 +103,17 @@ class Run:
     patience: float = 20.0
     approval_seconds: float = 24 * 3600.0
     dry_run: bool = False
+    holds: Callable[[Plan], None] | None = None
+    brakes: Callable[[Plan], Ruling] | None = None
+
+    def hold(self, plan: Plan) -> None:
+        """Take the plan's hosts for this job alone; Suspended while another job works on one of them."""
+        if self.holds is not None and plan.actions:
+            self.holds(plan)
+
+    def brake(self, plan: Plan) -> Ruling:
+        """What stands against executing at this very moment: kill switch, freeze, repeated failure, too many hosts."""
+        return self.brakes(plan) if self.brakes is not None and plan.actions else Ruling(verdict="allow")
 
     def scope(self, number: int) -> Run:
         """The part of the journal that belongs to one attempt."""
@@ -156,7 +169,7 @@ class Run:
         answered = self.approve(plan, ruling) if self.approve else None
         if answered is not None:
             return self.step("approval", lambda: answered)
-        request = self.step("request", self._request, plan)
+        request = self.step("request", self._request, plan, ruling)
         if request.expires <= now():
             text = f"nobody decided until {request.expires:%Y-%m-%d %H:%M} UTC"
             return self.step(
@@ -186,8 +199,9 @@ class Run:
         """All attempts so far, from the journal."""
         return attempts(self.journal)
 
-    def _request(self, plan: Plan) -> ApprovalRequest:
-        return ApprovalRequest(fingerprint=plan.fingerprint, expires=now() + timedelta(seconds=self.approval_seconds))
+    def _request(self, plan: Plan, ruling: Ruling) -> ApprovalRequest:
+        expires = now() + timedelta(seconds=self.approval_seconds)
+        return ApprovalRequest(fingerprint=plan.fingerprint, persons=ruling.persons, expires=expires)
 
     def _deadline(self, name: str) -> datetime:
         begun = self.step(f"{name}.begun", lambda: Evidence(id=name, source="run", text="begun", at=now()))

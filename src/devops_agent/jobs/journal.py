@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, literal, select
 
 from devops_agent.errors import LeaseLost
+from devops_agent.jobs import audit
 from devops_agent.jobs.tables import jobs, journal, reading
 from devops_agent.model import now
 
@@ -72,6 +73,8 @@ class FencedJournal:
             try:
                 with connection.begin():
                     written = connection.execute(statement).rowcount
+                    if written:
+                        audit.kept(connection, self.job, key, value)
             finally:
                 if sqlite and durable:
                     connection.connection.driver_connection.execute("PRAGMA synchronous=NORMAL")  # type: ignore[union-attr]

@@ -15,12 +15,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, RowMapping, and_, delete, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
 
-from devops_agent.errors import ApprovalMismatch, NotFound, RequestError
+from devops_agent.errors import NotFound, RequestError
+from devops_agent.jobs import audit
+from devops_agent.jobs.decisions import Decision, decide
 from devops_agent.jobs.journal import FencedJournal, StoredJournal
 from devops_agent.jobs.tables import batches, jobs, journal, reading
-from devops_agent.model import SCHEMA_VERSION, Approval, ApprovalRequest, Incident, Report, keep, now, revive
+from devops_agent.model import SCHEMA_VERSION, Approval, Incident, Report, now
 from devops_agent.report import progress, report
 
 LEASE_SECONDS = 15.0
@@ -136,6 +137,8 @@ class Jobs:
                 insert(batches).values(id=batch, created=stamp, requester=requester, size=len(incidents))
             )
             connection.execute(insert(jobs), rows)
+            for row in rows:
+                audit.append(connection, str(row["id"]), "submitted", requester or "unknown", {"title": row["title"]})
         self._tell()
         return Batch(batch, tuple(str(row["id"]) for row in rows))
 
@@ -225,23 +228,7 @@ class Jobs:
         """Approve or deny the plan that a job waits with. Raises ApprovalMismatch where it does not wait (any more)."""
         with self.engine.begin() as connection:
             row = self._find(connection, job)
-            if row["status"] != "waiting" or row["waiting"] != "approval":
-                raise ApprovalMismatch(f"{job} does not wait for approval (it is {row['outcome'] or row['status']})")
-            stored = StoredJournal(connection, row["id"])
-            key = [key for key in stored.names() if key.endswith("/request")][-1]
-            request: ApprovalRequest = revive(stored.get(key) or {})
-            if fingerprint is not None and not request.fingerprint.startswith(fingerprint):
-                raise ApprovalMismatch(f"{job} waits with another plan: {request.fingerprint}")
-            if request.expires <= now():
-                raise ApprovalMismatch(f"the request expired at {request.expires:%Y-%m-%d %H:%M} UTC")
-            decision = Approval(
-                fingerprint=request.fingerprint, granted=granted, by=by, reason=reason, expires=request.expires
-            )
-            try:
-                stored.put(key.removesuffix("request") + "approval", keep(decision))
-            except IntegrityError:
-                raise ApprovalMismatch(f"{job} has been decided already") from None
-            connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(due=0.0, waiting="decided"))
+            decision = decide(connection, row, fingerprint, Decision(granted, by, reason))
         self._tell()
         return decision
 

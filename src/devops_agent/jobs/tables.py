@@ -83,6 +83,40 @@ journal = Table(
     UniqueConstraint("job", "key", name="uq_journal_job_key"),
 )
 
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("at", Float, nullable=False),
+    Column("job", String(80), nullable=False),
+    Column("event", String(40), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("data", Text, nullable=False),
+    Column("before", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("ix_audit_job", "job"),
+)
+
+host_locks = Table(
+    "host_lock",
+    metadata,
+    Column("host", String(300), primary_key=True),
+    Column("job", String(80), nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+repairs = Table(
+    "repair",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("job", String(80), nullable=False),
+    Column("host", String(300), nullable=False),
+    Column("cause", String(80), nullable=False),
+    Column("helped", Integer, nullable=False),
+    Index("ix_repair_host", "host", "at"),
+)
+
 
 def open_engine(url: str) -> Engine:
     """An engine with all tables made; the folder of a SQLite file is created, readable by its owner only."""

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from devops_agent.errors import AgentError, LeaseLost, NotFound, Suspended
 from devops_agent.inventory import Place, load
+from devops_agent.jobs.brakes import Brakes
 from devops_agent.jobs.store import LEASE_SECONDS, MAX_TRIES, Claim, Jobs
-from devops_agent.model import SCHEMA_VERSION, Approval, Plan, Ruling, now
+from devops_agent.model import SCHEMA_VERSION, Approval, Plan, Report, Ruling, now
 from devops_agent.pipeline import Agent, handle
 from devops_agent.report import report
 from devops_agent.run import Journal, Run
@@ -91,10 +92,10 @@ class Worker:
                     if isinstance(failure, LeaseLost):
                         raise
                     error = str(failure)
-            self.jobs.finish(
-                claim, report(claim.incident, journal, bool(claim.options.get("dry_run")), error, claim.id)
-            )
+            self._finish(claim, report(claim.incident, journal, bool(claim.options.get("dry_run")), error, claim.id))
         except Suspended as wait:
+            if wait.reason == "approval":
+                self._brakes(claim).let_go()
             self.jobs.suspend(claim, wait.reason, wait.until)
         except LeaseLost:
             log.warning("lost the lease of %s: another worker goes on with it", claim.id)
@@ -104,16 +105,26 @@ class Worker:
 
     def _give_up(self, claim: Claim) -> None:
         error = "an internal error; the service's log has the details under this job's id"
-        self.jobs.finish(claim, report(claim.incident, self.jobs.journal(claim), False, error, claim.id))
+        self._finish(claim, report(claim.incident, self.jobs.journal(claim), False, error, claim.id))
+
+    def _finish(self, claim: Claim, made: Report) -> None:
+        self._brakes(claim).record(made)
+        self.jobs.finish(claim, made)
 
     def _run(self, claim: Claim, journal: Journal) -> Run:
+        brakes = self._brakes(claim)
         return Run(
             journal,
             approve=_yes(claim) if claim.options.get("yes") else None,
             patience=self.patience,
             approval_seconds=self.approval_seconds,
             dry_run=bool(claim.options.get("dry_run")),
+            holds=brakes.hold,
+            brakes=brakes.check,
         )
+
+    def _brakes(self, claim: Claim) -> Brakes:
+        return Brakes(self.jobs.engine, claim.id, self.agent.policy, self.data_dir)
 
     def _place(self, claim: Claim) -> Place:
         if file := claim.options.get("inventory"):

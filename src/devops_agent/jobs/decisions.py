@@ -1,0 +1,77 @@
+"""A person's decision about a plan that waits: checked against the request, kept where the walk will find it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, RowMapping, select, update
+
+from devops_agent.errors import ApprovalMismatch
+from devops_agent.jobs import audit
+from devops_agent.jobs.journal import StoredJournal
+from devops_agent.jobs.tables import batches, jobs
+from devops_agent.model import Approval, ApprovalRequest, keep, now, revive
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What somebody said."""
+
+    granted: bool
+    by: str
+    reason: str = ""
+
+
+def decide(connection: Connection, row: RowMapping, fingerprint: str | None, said: Decision) -> Approval:
+    """Approve or deny the plan that this job waits with, within the caller's transaction.
+
+    Where policy wants several persons, the job goes on once so many different ones, none of whom submitted it, have
+    approved; the first who denies decides. Raises ApprovalMismatch where the decision does not fit.
+    """
+    if row["status"] != "waiting" or row["waiting"] != "approval":
+        raise ApprovalMismatch(f"{row['id']} does not wait for approval (it is {row['outcome'] or row['status']})")
+    stored = StoredJournal(connection, row["id"])
+    attempt = [key for key in stored.names() if key.endswith("/request")][-1].removesuffix("request")
+    request: ApprovalRequest = revive(stored.get(attempt + "request") or {})
+    _check(row["id"], request, fingerprint)
+    decision = Approval(
+        fingerprint=request.fingerprint,
+        granted=said.granted,
+        by=said.by,
+        reason=said.reason,
+        expires=request.expires,
+    )
+    if not said.granted or request.persons < 2 or _vote(stored, row, attempt, request, decision):
+        _keep(stored, attempt, decision)
+    return decision
+
+
+def _check(job: str, request: ApprovalRequest, fingerprint: str | None) -> None:
+    if fingerprint is not None and not request.fingerprint.startswith(fingerprint):
+        raise ApprovalMismatch(f"{job} waits with another plan: {request.fingerprint}")
+    if request.expires <= now():
+        raise ApprovalMismatch(f"the request expired at {request.expires:%Y-%m-%d %H:%M} UTC")
+
+
+def _vote(stored: StoredJournal, row: RowMapping, attempt: str, request: ApprovalRequest, decision: Approval) -> bool:
+    """Keep one of several approvals; whether there are enough now."""
+    query = select(batches.c.requester).where(batches.c.id == row["batch"])
+    if decision.by == stored.connection.execute(query).scalar():
+        raise ApprovalMismatch("policy wants other persons than the one who asked for it")
+    key = f"{attempt}vote/{decision.by}"
+    if stored.get(key) is not None:
+        raise ApprovalMismatch(f"{decision.by} has approved already; policy wants another person too")
+    stored.put(key, keep(decision))
+    data = decision.model_dump(mode="json")
+    audit.append(stored.connection, stored.job, "approved by one of several", decision.by, data)
+    return len(stored.names(f"{attempt}vote/")) >= request.persons
+
+
+def _keep(stored: StoredJournal, attempt: str, decision: Approval) -> None:
+    """Write the approval that the walk finds when it goes on, and wake the job."""
+    key = f"{attempt}approval"
+    if stored.get(key) is not None:
+        raise ApprovalMismatch(f"{stored.job} has been decided already")
+    stored.put(key, keep(decision))
+    audit.kept(stored.connection, stored.job, key, keep(decision))
+    stored.connection.execute(update(jobs).where(jobs.c.id == stored.job).values(due=0.0, waiting="decided"))
