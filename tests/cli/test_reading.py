@@ -142,10 +142,10 @@ def test_control_characters_of_a_log_do_not_reach_the_terminal(agent: Agent) -> 
 
 
 def test_a_reader_that_goes_away_is_no_error(environment: dict[str, str], tmp_path: Path) -> None:
-    log = tmp_path / "long.log"
-    log.write_text("".join(f"error: number {number} failed with exit code {number}\n" for number in range(50_000)))
+    cases = tmp_path / "cases.jsonl"
+    cases.write_text((json.dumps({"id": 1, "context": PORT_LOG}) + "\n") * 400)
     process = subprocess.Popen(
-        [sys.executable, "-m", "devops_agent", "distil", str(log), "--lines", "20000"],
+        [sys.executable, "-m", "devops_agent", "diagnose", "--batch", str(cases)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
