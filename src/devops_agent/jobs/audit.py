@@ -76,13 +76,17 @@ def kept(connection: Connection, job: str, key: str, value: dict[str, Any]) -> N
         append(connection, job, "verified", "agent", {"attempt": attempt, **facts})
 
 
-def entries(engine: Engine, job: str | None = None, limit: int = 1000, after: int = 0) -> list[Entry]:
-    """Entries in order, of one job or of all."""
-    query = select(audit).where(audit.c.id > after).order_by(audit.c.id).limit(limit)
+def entries(
+    engine: Engine, job: str | None = None, limit: int = 1000, after: int = 0, newest: bool = False
+) -> list[Entry]:
+    """Entries in order, of one job or of all; `newest`: the last so many instead of the first."""
+    order = audit.c.id.desc() if newest else audit.c.id
+    query = select(audit).where(audit.c.id > after).order_by(order).limit(limit)
     if job is not None:
         query = query.where(audit.c.job == job)
     with reading(engine) as connection:
-        return [_entry(row) for row in connection.execute(query).mappings()]
+        found = [_entry(row) for row in connection.execute(query).mappings()]
+    return sorted(found, key=lambda entry: entry.id)
 
 
 def broken(engine: Engine) -> Iterator[str]:
