@@ -134,7 +134,7 @@ class RunbookPlanner:
 def _speaks_for_itself(digest: Digest, found: list[Candidate]) -> bool:
     """Whether a few lines without any other sign of failure are one: pasted lines whose words mean nothing else."""
     enough = SNIPPETS.get(found[0].runbook.strength(found[0].hits[0].pattern), 0) if found else 0
-    return digest.lines_read <= enough
+    return 0 < digest.lines_read <= enough
 
 
 def _facts(candidate: Candidate, hits: tuple[Hit, ...]) -> dict[str, Any]:
