@@ -119,7 +119,7 @@ def parse_file(path: Path) -> tuple[str, list[Sequence[Any]]]:
 def build(folder: Path = FOLDER, shipped: Path = SHIPPED, strict: bool = True) -> dict[str, Any]:
     """Parse all YAML files, write the parsed form beside the code where that is possible, and return it.
 
-    A wrong file is an error; where not `strict` (somebody is writing it just now) it is left out and named in `problems`.
+    A wrong file is an error; where not `strict` (it may be half written) it is left out and named in `problems`.
     """
     stamp = _stamp(folder)
     bodies: dict[str, str] = {}
