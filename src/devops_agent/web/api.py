@@ -106,7 +106,7 @@ def create_incidents() -> ResponseReturnValue:
         if len(wanted) > behind.settings.max_errors:
             raise RequestError(f"log: too many files (at most {behind.settings.max_errors} in one request)")
     elif request.mimetype in ("text/plain", "application/octet-stream"):
-        wanted = [_uploaded("", request.get_data(cache=False))]
+        wanted = [_uploaded("", body.content())]
     else:
         raise RequestError("body: expected a log as `text/plain`, or files as `multipart/form-data`")
     return _accepted(behind.submit(wanted).id, "accepted")
@@ -119,12 +119,13 @@ def job_status(job_id: str) -> ResponseReturnValue:
     batch = behind.jobs.batch(job_id)
     done = batch.answered
     begun = [each.started for each in batch.jobs if each.started]
+    ends = [each.finished or each.started or each.created for each in batch.jobs]
     answer: dict[str, Any] = {
         "job_id": job_id,
         "status": "completed" if done else "processing",
         "progress": 100 if done else min(99, batch.progress),
         "started_at": min(begun, default=batch.created).isoformat(),
-        "completed_at": batch.finished.isoformat() if batch.finished else None,
+        "completed_at": max(ends).isoformat() if done else None,
         "total_scenarios": len(batch.jobs),
         "finished_scenarios": sum(each.answered for each in batch.jobs),
         "waiting_for_approval": [each.id for each in batch.jobs if each.waiting == "approval"],

@@ -43,7 +43,7 @@ def scenarios(most: int) -> list[Scenario]:
 
 def json_object(optional: bool = False) -> dict[str, Any]:
     """The body as a JSON object; with `optional` no body at all counts as an empty one."""
-    raw = request.get_data(cache=False)
+    raw = content()
     if optional and not raw:
         return {}
     if not request.is_json:
@@ -57,6 +57,14 @@ def json_object(optional: bool = False) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RequestError(f"body: expected a JSON object, not {_kind(value)}")
     return value
+
+
+def content() -> bytes:
+    """The whole body. One that comes in chunks and is too long is refused, never silently cut."""
+    raw = request.get_data(cache=False)
+    if request.content_length is None:
+        request.stream.read(1)
+    return raw
 
 
 def text_field(body: dict[str, Any], name: str, limit: int = 2000, where: str = "") -> str:

@@ -6,6 +6,7 @@ looked at, what is planned, done and proven, and what a person should do next.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from devops_agent.model import UNKNOWN, Action, Attempt, Diagnosis, Evidence, Plan, Report
@@ -14,6 +15,10 @@ from devops_agent.web import words
 NOT_ENOUGH = "Not enough information to proceed"
 CONTEXT_LIMIT = 20_000
 LINES = 8
+_TROUBLE = re.compile(
+    r"error|fatal|fail|exception|panic|traceback|refused|denied|cannot|unable|not found|killed|abort|time.?out",
+    re.IGNORECASE,
+)
 _TOOL_STATUS = {"succeeded": "success", "already": "success", "failed": "error", "unknown": "error"}
 
 
@@ -158,7 +163,7 @@ def final_response(job_id: str, report: Report) -> str:
 
 
 def cited(report: Report, diagnosis: Diagnosis | None) -> list[Evidence]:
-    """The lines of the log that the diagnosis rests on; without any, the first lines of the excerpt."""
+    """The lines of the log that the diagnosis rests on; without any, those of the excerpt that stand out."""
     if report.digest is None:
         return []
     wanted = set(diagnosis.evidence) if diagnosis else set()
@@ -166,7 +171,12 @@ def cited(report: Report, diagnosis: Diagnosis | None) -> list[Evidence]:
     if not lines and diagnosis and diagnosis.cause != UNKNOWN:
         hit = {line for each in report.digest.hits if each.signature == diagnosis.runbook for line in each.lines}
         lines = [each for each in report.digest.evidence if each.line in hit]
-    return (lines or [each for each in report.digest.evidence if each.text.strip()])[:LINES]
+    return lines[:LINES] or _striking([each for each in report.digest.evidence if each.text.strip()])
+
+
+def _striking(lines: list[Evidence]) -> list[Evidence]:
+    """Of an excerpt without a conclusion: the first lines that speak of an error, or else its end."""
+    return [each for each in lines if _TROUBLE.search(each.text)][:LINES] or lines[-LINES:]
 
 
 def _headline(report: Report, diagnosis: Diagnosis | None) -> str:

@@ -34,7 +34,7 @@ def command(one: Command) -> str:
         case Edit():
             return f"edit {one.path}: {call(one.editor, one.args)}"
         case Restore():
-            return f"put the kept copy of {one.path} back, if nobody else has changed it since"
+            return f"put the kept copy of {one.path} back, if nobody has changed it since"
         case End():
             return f"end process {one.pid} ({one.command}): gently, by force after {one.grace:g} s"
         case Wait():
