@@ -30,7 +30,7 @@ labels: {{env: demo}}
 services:
   shop:
     supervisor: command
-    run: [bin/run-shop]
+    run: ["{python}", "{shop}", "{port}"]
     ports: [{port}]
     logs: [log/shop.log]
     health: {{http: "http://127.0.0.1:{port}/", contains: the shop is open}}
@@ -49,12 +49,10 @@ class Scene:
         self.port, self.other = free_ports(2)
         self.started: list[subprocess.Popen[bytes]] = []
         (folder / "log").mkdir()
-        (folder / "bin").mkdir()
-        (folder / "inventory.yaml").write_text(INVENTORY.format(port=self.port))
-        shutil.copy(HERE / "shop.py", folder / "shop.py")
-        start = folder / "bin" / "run-shop"
-        start.write_text(f'#!/bin/sh\nexec {sys.executable} "{folder}/shop.py" {self.port} >>log/shop.log 2>&1\n')
-        start.chmod(0o755)
+        program = shutil.copy(HERE / "shop.py", folder / "shop.py")
+        self.shop = (sys.executable, str(program), str(self.port))
+        inventory = INVENTORY.format(python=sys.executable, shop=program, port=self.port)
+        (folder / "inventory.yaml").write_text(inventory)
 
     def start(self, *argv: str, folder: str = ".") -> subprocess.Popen[bytes]:
         """Start a process of this scene."""
@@ -109,7 +107,7 @@ def play(scene: Scene) -> None:
     """The fault, the repair, the proof, and a second look."""
     tell(f"A shop is running on port {scene.port}; somebody else's web server runs on port {scene.other}.")
     innocent = scene.web_server(scene.other, "innocent")
-    shop = scene.start("bin/run-shop")
+    shop = scene.start(*scene.shop)
     until(lambda: is_open(scene.port), "the shop did not start")
 
     tell("It is stopped for a deployment. In that moment a forgotten web server takes its port.")
@@ -145,11 +143,11 @@ def play(scene: Scene) -> None:
 
 def deploy(scene: Scene) -> Path:
     """Start the shop as a deployment would; it fails for real, and this is the log of it."""
-    started = scene.start("bin/run-shop")
+    log = scene.folder / "deploy.log"
+    started = scene.start(*scene.shop)
     until(lambda: started.poll() is not None, "the shop started although its port is taken")
     said = (scene.folder / "log" / "shop.log").read_text().rpartition("shop: starting")
-    log = scene.folder / "deploy.log"
-    tail = f"deploy: bin/run-shop ended with exit code {started.returncode}\ndeploy: failed\n"
+    tail = f"deploy: shop.py ended with exit code {started.returncode}\ndeploy: failed\n"
     log.write_text(f"deploy: release 2 is in place\ndeploy: starting shop\nshop: starting{said[2]}{tail}")
     return log
 

@@ -1,10 +1,11 @@
-"""The demonstration's service: a page on one port. Usage: shop.py PORT (in its workspace, where it leaves its pid)."""
+"""The demonstration's service, a page on one port: `shop.py PORT` in its workspace, where it logs (and its pid)."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
+import traceback
 from pathlib import Path
 
 PAGE = b"the shop is open\n"
@@ -28,4 +29,10 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    with Path("log/shop.log").open("a", buffering=1) as log:
+        sys.stdout = log
+        try:
+            asyncio.run(main(int(sys.argv[1])))
+        except OSError:
+            traceback.print_exc(file=log)
+            sys.exit(1)

@@ -8,6 +8,7 @@ is no inventory at all, a plain process of a user may be proposed, and policy as
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 from devops_agent.errors import NotAllowed
@@ -17,6 +18,7 @@ from devops_agent.tools.base import Host
 from devops_agent.tools.processes import Process
 
 _VITAL = ("sshd", "init", "systemd", "dbus-daemon", "dbus-broker", "cron", "crond", "udevd", "agetty", "login", "tini")
+_INTERPRETER = re.compile(r"(?:python|pypy|node|ruby|perl|php|java|bash|sh|dash|bun|deno)[\d.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,9 @@ def _service_itself(place: Place, process: Process) -> str | None:
 
 
 def _programs(place: Place, words: list[str]) -> set[str]:
-    return {place.path(word) for word in words[:3] if "/" in word and not word.startswith(("-", "/usr/", "/bin/"))}
+    """Paths that a command line begins with, except interpreters: those run much else besides the service."""
+    paths = [word for word in words[:3] if "/" in word and not word.startswith(("-", "/usr/", "/bin/"))]
+    return {place.path(path) for path in paths if not _INTERPRETER.fullmatch(os.path.basename(path))}
 
 
 def _runs_from(host: Host, place: Place, process: Process) -> str | None:
