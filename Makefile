@@ -32,6 +32,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@touch $@
 
 run: $(VENV)/.installed  ## Set up everything and start the service on port 5000
+	@echo "the service starts on http://127.0.0.1:$(PORT)/ (page: /dashboard; Ctrl-C ends it); in another terminal try:"
+	@echo "curl -s http://127.0.0.1:$(PORT)/process_errors -H 'Content-Type: application/json' \\"
+	@echo "  -d '{\"errors\": [{\"context\": \"Error: listen EADDRINUSE: address already in use :::3000\"}]}'"
 	@exec $(BIN)/devops-agent serve --port $(PORT)
 
 demo: $(VENV)/.installed  ## Break something real in a private folder and watch it being repaired
