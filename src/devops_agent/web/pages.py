@@ -42,9 +42,9 @@ _STATES = {
     "unresolved": ("bad", "not resolved"),
     "error": ("bad", "error"),
 }
-_VISIBLE = {code: chr(0x2400 + code) for code in range(32) if code != 9} | {0x7F: "␡"}
-_VISIBLE |= {code: f"⟨{code:04X}⟩" for code in (*range(0x80, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F))}
-_VISIBLE |= {code: f"⟨{code:04X}⟩" for code in (*range(0x2066, 0x206A), 0xFEFF)}
+_CONTROL = (*(code for code in range(32) if code != 9), *range(0x7F, 0xA0))
+_DIRECTION = (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
+_VISIBLE = {code: f"\\x{code:02x}" for code in _CONTROL} | {code: f"\\u{code:04x}" for code in _DIRECTION}
 
 
 @blueprint.get("")
@@ -58,7 +58,7 @@ def dashboard() -> ResponseReturnValue:
     running += [row for row in jobs.list(status="waiting", limit=50) if row.waiting != "approval"]
     return _render(
         "dashboard.html",
-        waiting=[(row, jobs.report(row.id)) for row in waiting],
+        waiting=[(row, report, heading(row, report)) for row in waiting for report in [jobs.report(row.id)]],
         running=running,
         recent=[row for row in recent[:PER_PAGE] if row.status in ("done", "error")],
         counts=jobs.counts(),
@@ -103,6 +103,7 @@ def incident(job_id: str) -> ResponseReturnValue:
         report=report,
         diagnosis=last.diagnosis,
         lines=_excerpt(report),
+        heading=heading(row, report),
         decide=row.status == "waiting" and row.waiting == "approval",
         destroys=last.plan is not None and any(each.effect == "destroy" for each in last.plan.actions),
         answer=contract.final_response(row.id, report) if row.answered else "",
@@ -188,6 +189,15 @@ def state(row: JobRow) -> tuple[str, str]:
     if row.waiting == "approval":
         return _STATES["needs_approval"]
     return "calm", row.status if row.status != "waiting" else f"waits: {row.waiting}"
+
+
+def heading(row: JobRow, report: Report) -> str:
+    """What an incident is called: its title; where that is only the log's first line, the line that decided."""
+    first = next((line.strip() for line in report.incident.log.split("\n") if line.strip()), "")
+    named = bool(row.title) and not first.startswith(row.title[:100])
+    last = report.attempts[-1].diagnosis if report.attempts else None
+    lines = contract.cited(report, last) if last is not None and last.failure else []
+    return row.title if named or not lines else lines[0].text
 
 
 def _render(template: str, **values: Any) -> Response:

@@ -61,10 +61,11 @@ def action(one: Action) -> str:
 
 
 def looked(one: Evidence, limit: int = 300) -> str:
-    """What a probe saw, in a line."""
-    if one.data is not None and not one.text:
-        return shortened(", ".join(f"{key}: {value(each)}" for key, each in one.data.items()), limit)
-    return shortened(one.text, limit)
+    """What a probe saw, in a line; fields that hold nothing are left out."""
+    if one.data is None:
+        return shortened(one.text, limit)
+    said = {key: each for key, each in one.data.items() if each not in (None, "", [], {})}
+    return shortened(", ".join(f"{key}: {value(each)}" for key, each in said.items()) or "nothing", limit)
 
 
 def probe(one: Evidence) -> tuple[str, str]:
