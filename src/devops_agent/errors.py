@@ -59,6 +59,7 @@ class ApprovalMismatch(AgentError):
 
     code = "approval_mismatch"
     status = 409
+    exit_code = 2
 
 
 class LeaseLost(AgentError):
