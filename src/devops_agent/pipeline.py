@@ -13,7 +13,19 @@ from devops_agent.distil import distil, distil_source
 from devops_agent.errors import ToolError
 from devops_agent.execute import execute, undo
 from devops_agent.inventory import Place
-from devops_agent.model import Action, Diagnosis, Digest, Incident, LogMarks, Outcome, Plan, Proposal, Refusal, Step
+from devops_agent.model import (
+    Action,
+    Diagnosis,
+    Digest,
+    Incident,
+    LogMarks,
+    Outcome,
+    Plan,
+    Proposal,
+    Refusal,
+    Ruling,
+    Step,
+)
 from devops_agent.planners import Look, Planner
 from devops_agent.policy import Policy
 from devops_agent.run import Run
@@ -51,18 +63,23 @@ def handle(incident: Incident, agent: Agent, place: Place, run: Run) -> None:
         ruling = attempt.step("review", agent.policy.review, plan, place)
         if run.dry_run or _nothing_left(diagnosis, plan, run, number):
             return
-        approval = attempt.approval(plan, ruling)
-        attempt.hold(plan)
-        brake = attempt.step("brake", attempt.brake, plan)
-        still = attempt.step("recheck", recheck, plan, approval, toolbox)
         marks = attempt.step("marks", fresh.marks, toolbox)
-        outcomes = execute(plan, approval, brake, still, toolbox, attempt)
+        outcomes = act(plan, ruling, toolbox, attempt) if plan.actions else ()
         verification = verify(plan, outcomes, before, toolbox, attempt, agent.settle)
         if not (verification.cause_gone or verification.over) or verification.newly_broken:
             undo(plan, outcomes, toolbox, attempt)
         if verification.over or not outcomes or _unknown(outcomes):
             return
         digest = attempt.step("again", distil_fresh, digest, toolbox, marks, agent)
+
+
+def act(plan: Plan, ruling: Ruling, toolbox: Toolbox, attempt: Run) -> tuple[Outcome, ...]:
+    """Execute what is allowed or approved, where it is still needed and nothing stands against it at this moment."""
+    approval = attempt.approval(plan, ruling)
+    attempt.hold(plan)
+    brake = attempt.step("brake", attempt.brake, plan)
+    still = attempt.step("recheck", recheck, plan, approval, toolbox)
+    return execute(plan, approval, brake, still, toolbox, attempt)
 
 
 def preview(diagnosis: Diagnosis, proposal: Proposal, toolbox: Toolbox, place: Place) -> Plan:

@@ -62,11 +62,11 @@ def test_a_worker_that_lost_its_lease_cannot_write(jobs, monkeypatch):
     jobs.submit([incident()])
     slow = jobs.claim("slow")
     late = jobs.journal(slow)
-    late.put("distil", keep(Plan()))
+    late.put("distil", keep(Plan()), durable=True)
     fast = jobs.claim("fast")
     assert fast.fence == slow.fence + 1
     with pytest.raises(LeaseLost):
-        late.put("health", keep(Plan()))
+        late.put("health", keep(Plan()), durable=True)
     jobs.suspend(slow, "settling", now())
     assert jobs.job(slow.id).status == "running"
     assert jobs.journal(fast).get("distil") is not None
@@ -96,7 +96,7 @@ def waiting(jobs, seconds=60):
     claim = jobs.claim("w")
     plan = Plan(cause="disk_full").sealed()
     request = ApprovalRequest(fingerprint=plan.fingerprint, expires=now() + timedelta(seconds=seconds))
-    jobs.journal(claim).put("0/request", keep(request))
+    jobs.journal(claim).put("0/request", keep(request), durable=True)
     jobs.suspend(claim, "approval", request.expires)
     return claim, plan
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Engine, RowMapping, and_, delete, func, insert, not_, or_, select, update
 
 from devops_agent.errors import NotFound, RequestError
 from devops_agent.jobs import audit
@@ -279,13 +279,19 @@ class Jobs:
         """Wait until every job of the batch has an answer; False where the time was not enough."""
         deadline = now() + timedelta(seconds=timeout)
         while True:
-            if self.batch(batch).answered:
+            if not self._unanswered(batch):
                 return True
             left = (deadline - now()).total_seconds()
             if left <= 0:
                 return False
             with self.changed:
                 self.changed.wait(min(left, 0.2))
+
+    def _unanswered(self, batch: str) -> int:
+        asking = and_(jobs.c.status == "waiting", jobs.c.waiting == "approval")
+        open_ = and_(jobs.c.batch == batch, jobs.c.status.not_in(FINISHED), not_(asking))
+        with reading(self.engine) as connection:
+            return int(connection.execute(select(func.count()).where(open_)).scalar() or 0)
 
     def next_due(self) -> float | None:
         """Seconds until a waiting or queued job is due; None where there is none."""
@@ -327,7 +333,8 @@ class Jobs:
 
 def _row(connection: Any, row: RowMapping) -> JobRow:
     ended = row["status"] in FINISHED
-    reached = 100 if ended else progress(StoredJournal(connection, row["id"]).names())
+    begun = row["started"] is not None
+    reached = 100 if ended else progress(StoredJournal(connection, row["id"]).names()) if begun else 0
     return JobRow(
         id=row["id"],
         batch=row["batch"],

@@ -8,15 +8,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devops_agent.errors import AgentError, LeaseLost, NotFound, Suspended
 from devops_agent.inventory import Place, load
 from devops_agent.jobs.brakes import Brakes
+from devops_agent.jobs.journal import FencedJournal
 from devops_agent.jobs.store import LEASE_SECONDS, MAX_TRIES, Claim, Jobs
-from devops_agent.model import SCHEMA_VERSION, Approval, Plan, Report, Ruling, now
+from devops_agent.model import SCHEMA_VERSION, Approval, Plan, Ruling, now
 from devops_agent.pipeline import Agent, handle
 from devops_agent.report import report
 from devops_agent.run import Journal, Run
@@ -82,32 +83,36 @@ class Worker:
     def _walk(self, claim: Claim) -> None:
         """The one place where everything is caught: one job that fails must not take the others along."""
         try:
-            journal = self.jobs.journal(claim)
-            error = _unfit(claim, journal.names())
-            if error is None:
-                run = self._run(claim, journal)
-                try:
-                    handle(claim.incident, self.agent, self._place(claim), run)
-                except AgentError as failure:
-                    if isinstance(failure, LeaseLost):
-                        raise
-                    error = str(failure)
-            self._finish(claim, report(claim.incident, journal, bool(claim.options.get("dry_run")), error, claim.id))
-        except Suspended as wait:
-            if wait.reason == "approval":
-                self._brakes(claim).let_go()
-            self.jobs.suspend(claim, wait.reason, wait.until)
+            self._handle(claim)
         except LeaseLost:
             log.warning("lost the lease of %s: another worker goes on with it", claim.id)
         except Exception:
             log.exception("job %s failed", claim.id)
-            self._give_up(claim)
+            with suppress(LeaseLost):
+                error = "an internal error; the service's log has the details under this job's id"
+                self._end(claim, self.jobs.journal(claim), error)
 
-    def _give_up(self, claim: Claim) -> None:
-        error = "an internal error; the service's log has the details under this job's id"
-        self._finish(claim, report(claim.incident, self.jobs.journal(claim), False, error, claim.id))
+    def _handle(self, claim: Claim) -> None:
+        journal = self.jobs.journal(claim)
+        error = _unfit(claim, journal.names())
+        try:
+            if error is None:
+                handle(claim.incident, self.agent, self._place(claim), self._run(claim, journal))
+        except Suspended as wait:
+            journal.write()
+            if wait.reason == "approval":
+                self._brakes(claim).let_go()
+            self.jobs.suspend(claim, wait.reason, wait.until)
+            return
+        except LeaseLost:
+            raise
+        except AgentError as failure:
+            error = str(failure)
+        self._end(claim, journal, error)
 
-    def _finish(self, claim: Claim, made: Report) -> None:
+    def _end(self, claim: Claim, journal: FencedJournal, error: str | None) -> None:
+        made = report(claim.incident, journal, bool(claim.options.get("dry_run")), error, claim.id)
+        journal.write()
         self._brakes(claim).record(made)
         self.jobs.finish(claim, made)
 
