@@ -111,11 +111,10 @@ def _attempt(attempt: Attempt) -> Iterator[str]:
         yield "Looked at:"
         for seen in diagnosis.looked:
             yield f"  {clean(seen.id, 100)}: {clean(seen.text, 200)}"
-    if diagnosis.advice:
+    if diagnosis.advice and not (attempt.verification and attempt.verification.over):
         yield "What to do:"
         yield from (f"  {number}. {clean(step)}" for number, step in enumerate(diagnosis.advice, 1))
-    for link in diagnosis.references:
-        yield f"  see {link}"
+        yield from (f"  see {link}" for link in diagnosis.references)
     if attempt.plan is not None and (attempt.plan.actions or attempt.plan.refused):
         yield from _plan(attempt.plan, attempt)
     yield from _proof(attempt)
@@ -143,7 +142,7 @@ def _action(action: Action, outcome: Outcome | None) -> Iterator[str]:
     why = f": {action.why}" if action.why else ""
     yield f"  {action.id}. {action.tool} [{action.effect}, {action.host}]{clean(why)}"
     if action.already:
-        yield "       nothing to do: it is so already"
+        yield "       it was so already when this was planned; done only if it is not so then"
     for command in action.commands:
         yield from (f"       {clean(line)}" for line in command_text(command).splitlines())
     if outcome is not None:
