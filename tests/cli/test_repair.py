@@ -197,3 +197,20 @@ def test_wrong_usage_is_named(agent: Agent, arguments: tuple[str, ...], named: s
     assert ran.returncode == 2, ran.stderr
     assert named in ran.stderr.decode()
     assert "Traceback" not in ran.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("nonsense", "Could not parse"),
+        ("sqlite:////proc/nowhere/x.db", "/proc/nowhere"),
+        ("sqlite:///garbage.db", "not a database"),
+        ("nonsense://x/y", "nonsense"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_named(agent: Agent, tmp_path: Path, url: str, named: str) -> None:
+    (tmp_path / "garbage.db").write_bytes(b"this is no database, whatever its name says" * 100)
+    ran = agent("jobs", env={"DEVOPS_AGENT_DATABASE_URL": url})
+    assert ran.returncode in (1, 2)
+    assert named in ran.stderr.decode()
+    assert "Traceback" not in ran.stderr.decode()

@@ -37,6 +37,10 @@ def _run(app: typer.Typer, arguments: list[str] | None) -> int:
     except AgentError as error:
         print(f"devops-agent: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"devops-agent: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0

@@ -61,10 +61,13 @@ def source(log: str) -> Path | BinaryIO:
 
 
 def text(log: str) -> str:
-    """The whole text of a log; bytes that are no UTF-8 are replaced, as nothing else can be kept as JSON."""
+    """The whole text of a log, unpacked and decoded as `diagnose` does it."""
     where = source(log)
     data = where.read_bytes() if isinstance(where, Path) else where.read()
-    return data.decode("utf-8", "replace")
+    from devops_agent.distil.clean import decode
+    from devops_agent.distil.source import expand
+
+    return decode(expand(data))
 
 
 def user() -> str:

@@ -24,6 +24,9 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from devops_agent.errors import ConfigError
 
 metadata = MetaData(
     naming_convention={
@@ -119,13 +122,24 @@ repairs = Table(
 
 
 def open_engine(url: str) -> Engine:
-    """An engine with all tables made; the folder of a SQLite file is created, readable by its owner only."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        engine = _sqlite(url, parsed.database)
-    else:
-        engine = create_engine(url, pool_pre_ping=True)
-    metadata.create_all(engine)
+    """An engine with all tables made; the folder of a SQLite file is created, readable by its owner only.
+
+    Raises ConfigError where the URL is wrong, its driver is missing, or the database cannot be used.
+    """
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            engine = _sqlite(url, parsed.database)
+        else:
+            engine = create_engine(url, pool_pre_ping=True)
+        metadata.create_all(engine)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"DEVOPS_AGENT_DATABASE_URL: its driver is not installed ({error.name})") from None
+    except DBAPIError as error:
+        shown = make_url(url).render_as_string(hide_password=True)
+        raise ConfigError(f"DEVOPS_AGENT_DATABASE_URL: {shown} cannot be used: {error.orig}") from None
+    except ArgumentError as error:
+        raise ConfigError(f"DEVOPS_AGENT_DATABASE_URL: {error}") from None
     return engine
 
 
