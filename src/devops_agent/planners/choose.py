@@ -32,6 +32,7 @@ class Candidate:
     first: int
     place: float
     explained_by: str | None = None
+    named: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from devops_agent.model import Hit
+from devops_agent.model import Evidence, Hit
+from devops_agent.planners.context import beside
 from devops_agent.runbooks.schema import FACTS, fact_name
 
 _NUMBERS = frozenset({"port", "exit_code"})
@@ -31,6 +32,18 @@ def facts(hits: Iterable[Hit]) -> dict[str, Any]:
     return found
 
 
+def around(found: dict[str, Any], hits: Iterable[Hit], excerpt: Iterable[Evidence]) -> dict[str, Any]:
+    """Further facts, from the decisive lines and from the excerpt, nearest lines first. Nobody acts on their paths."""
+    decisive = list(hits)[:3]
+    at = {line for hit in decisive for line in hit.lines}
+    others = sorted(excerpt, key=lambda one: min((abs((one.line or 0) - line) for line in at), default=0))
+    shapes = beside(found, [hit.text for hit in decisive], [one.text for one in others])
+    more = {name: text for name, value in shapes.items() if (text := clean(value))}
+    whole = found | more
+    _from_url(whole)
+    return {name: value for name, value in whole.items() if name not in found}
+
+
 def typed(found: dict[str, Any]) -> dict[str, Any]:
     """The same facts as tools want them: numbers as numbers, of several the first."""
     single = {name: value[0] if isinstance(value, list) else value for name, value in found.items()}
@@ -42,6 +55,9 @@ def clean(value: str | None) -> str:
     text = (value or "").strip().strip(_QUOTES).strip()
     text = text.rstrip(",;") if len(text) > 1 else text
     text = text.strip(_QUOTES)
+    for opening, closing in ("()", "[]", "<>", "{}"):
+        if text.endswith(closing) and opening not in text:
+            text = text[:-1]
     return "" if _REDACTED.match(text) else text[:500]
 
 

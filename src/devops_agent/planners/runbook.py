@@ -20,8 +20,9 @@ from devops_agent.model import (
 )
 from devops_agent.planners import Looking
 from devops_agent.planners.choose import ANSWER, CERTAINTY, Candidate, candidates, confidences
-from devops_agent.planners.facts import facts, typed
+from devops_agent.planners.facts import around, facts, typed
 from devops_agent.run import Run
+from devops_agent.runbooks.lines import compiled
 from devops_agent.runbooks.load import Library
 
 WIDTH = 3
@@ -32,6 +33,9 @@ SNIPPETS = {"high": 40, "medium": 6}
 
 _FLOORS = ((6, 0.7), (40, 0.3))
 """In a text of at most so many lines, every line counts for so much: somebody chose them."""
+
+_UNSURE = frozenset({"path", "port", "command"})
+"""What only stands somewhere near is shown, but never bound into a tool's arguments."""
 
 PASSED = "passed"
 """Id of findings that say: the log shows it, but it is over."""
@@ -55,7 +59,7 @@ class RunbookPlanner:
         if not found or found[0].score < ANSWER:
             return self._unknown(digest, sure)
         for candidate in found:
-            candidate.facts = _facts(candidate, digest.hits)
+            candidate.named, candidate.facts = _facts(candidate, digest)
         tried = {(one.diagnosis.runbook, one.diagnosis.finding) for one in history if one.diagnosis}
         fallback: Diagnosis | None = None
         for candidate in [one for one in found[:WIDTH] if one.score >= max(ANSWER, 0.5 * found[0].score)]:
@@ -102,7 +106,7 @@ class RunbookPlanner:
     ) -> Diagnosis:
         runbook = candidate.runbook
         service = look.place.concerned(candidate.facts)
-        bindings = _bindings(runbook, candidate.facts, service, look)
+        bindings = _bindings(runbook, candidate.named, service, look)
         before = len(look.seen)
         for observation in runbook.observe:
             _observe(observation, bindings, look)
@@ -137,12 +141,27 @@ def _speaks_for_itself(digest: Digest, found: list[Candidate]) -> bool:
     return 0 < digest.lines_read <= enough
 
 
-def _facts(candidate: Candidate, hits: tuple[Hit, ...]) -> dict[str, Any]:
-    """Facts of the candidate's own hits first; then what other patterns took out of the very same line."""
+def _facts(candidate: Candidate, digest: Digest) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What patterns named: the candidate's own, then others on its very line. And all that with what stands around."""
     lines = set(candidate.hits[0].lines)
-    beside = [hit for hit in hits if hit not in candidate.hits and lines & set(hit.lines)]
-    same = [hit for hit in hits if hit.signature == candidate.runbook.id and hit not in candidate.hits]
-    return facts([*candidate.hits, *same, *beside])
+    beside = [hit for hit in digest.hits if hit not in candidate.hits and lines & set(hit.lines)]
+    same = [hit for hit in digest.hits if hit.signature == candidate.runbook.id and hit not in candidate.hits]
+    named = facts([*candidate.hits, *_further(candidate, digest), *same, *beside])
+    more = around(named, candidate.hits, digest.evidence)
+    return named | {name: more[name] for name in more if name not in _UNSURE}, named | more
+
+
+def _further(candidate: Candidate, digest: Digest) -> Iterator[Hit]:
+    """The candidate's hits once more, for each other line of the excerpt on which they matched."""
+    sources = candidate.runbook.patterns()
+    for hit in candidate.hits:
+        if "(?P<" not in sources[hit.pattern][1]:
+            continue
+        regex = compiled(sources[hit.pattern][1])
+        for one in digest.evidence:
+            if one.line in hit.lines and (match := regex.search(one.text)):
+                groups = {name: value for name, value in match.groupdict().items() if value}
+                yield hit.model_copy(update={"groups": groups})
 
 
 def _bindings(runbook: Any, found: dict[str, Any], service: str | None, look: Looking) -> dict[str, Any]:

@@ -6,12 +6,20 @@ of a source mean the same.
 
 from __future__ import annotations
 
+import re
+
 _OUTSIDE = {"s": r"[ \t]", "W": r"[^\w\n]", "D": r"[^\d\n]"}
 
 
 def split_flags(source: str) -> tuple[str, bool]:
     """The source without a leading `(?i)`, and whether there was one."""
     return (source[4:], True) if source.startswith("(?i)") else (source, False)
+
+
+def compiled(source: str) -> re.Pattern[str]:
+    """The pattern of a runbook, ready for one line."""
+    plain, ignore_case = split_flags(source)
+    return re.compile(within_line(plain), re.IGNORECASE if ignore_case else 0)
 
 
 def within_line(source: str) -> str:

@@ -7,7 +7,6 @@ examples *win* over the other runbooks is checked by `planners.examples`, which 
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from devops_agent.condition import bind, parse, references
 from devops_agent.errors import AgentError, ConfigError
 from devops_agent.runbooks.causes import Causes, from_data, read_data
-from devops_agent.runbooks.lines import split_flags, within_line
+from devops_agent.runbooks.lines import compiled
 from devops_agent.runbooks.load import FOLDER, files
 from devops_agent.runbooks.patterns import faults
 from devops_agent.runbooks.schema import FACTS, Runbook, fact_name
@@ -81,20 +80,15 @@ def check(
 def fires(runbook: Runbook, text: str) -> bool:
     """Whether the runbook's own patterns hit this text: any, all and none, said as plainly as possible."""
     lines = text.splitlines()
-    compiled = [(role, _compile(source)) for role, source in runbook.patterns()]
-    wanted = [regex for role, regex in compiled if role == "any"]
-    barred = [regex for role, regex in compiled if role == "none"]
-    needed = [regex for role, regex in compiled if role == "all"]
+    regexes = [(role, compiled(source)) for role, source in runbook.patterns()]
+    wanted = [regex for role, regex in regexes if role == "any"]
+    barred = [regex for role, regex in regexes if role == "none"]
+    needed = [regex for role, regex in regexes if role == "all"]
     hit = any(
         any(regex.search(line) for regex in wanted) and not any(regex.search(line) for regex in barred)
         for line in lines
     )
     return hit and all(any(regex.search(line) for line in lines) for regex in needed)
-
-
-def _compile(source: str) -> re.Pattern[str]:
-    plain, ignore_case = split_flags(source)
-    return re.compile(within_line(plain), re.IGNORECASE if ignore_case else 0)
 
 
 def _place(runbook: Runbook, path: Path, causes: Causes) -> Iterator[tuple[str, str]]:
@@ -120,7 +114,7 @@ def _patterns(runbook: Runbook) -> Iterator[tuple[str, str]]:
     for number, (role, source) in enumerate(runbook.patterns()):
         for fault in faults(source):
             yield f"match.{role}[{number}]", f"{fault}: {source}"
-        groups = _compile(source).groupindex
+        groups = compiled(source).groupindex
         for group in groups:
             if fact_name(group) not in FACTS:
                 yield f"match.{role}[{number}]", f"group {group} is not a fact's name ({', '.join(sorted(FACTS))})"
@@ -156,7 +150,7 @@ def _condition(field: str, text: str, known: set[str]) -> Iterator[tuple[str, st
 
 def _names(runbook: Runbook) -> Iterator[tuple[str, str]]:
     """Every `$name` must be something that this runbook can bind: a group of a pattern, a default, an observation."""
-    bound = {fact_name(group) for _, source in runbook.patterns() for group in _compile(source).groupindex}
+    bound = {fact_name(group) for _, source in runbook.patterns() for group in compiled(source).groupindex}
     bound |= set(runbook.defaults) | ALWAYS
     for name in references([each.params for each in runbook.planned]) - bound:
         yield "planned", f"${name} is bound by nothing"
