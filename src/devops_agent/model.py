@@ -152,13 +152,15 @@ class Proposal(Record):
 class Run(Record):
     """A command as an argument list. `stdin_secret` names a secret of the inventory that is handed over by stdin.
 
-    `detach`: what it starts stays (a service that nothing supervises); `ok` are the statuses that count as success.
+    `detach`: what it starts stays (a service that nothing supervises); `ok` are the statuses that count as success;
+    `attempts`: how often it may be run until it succeeds (a test that may be flaky).
     """
 
     kind: Literal["run"] = "run"
     argv: tuple[str, ...]
     detach: bool = False
     ok: tuple[int, ...] = (0,)
+    attempts: int = 1
     cwd: str | None = None
     user: str | None = None
     timeout: float = 60.0

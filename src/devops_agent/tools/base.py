@@ -27,7 +27,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, overload
 
 from devops_agent.errors import BadArguments
 from devops_agent.model import Command, Effect
@@ -205,7 +205,11 @@ def _called(function: Function, values: dict[str, Any]) -> Any:
     return function(**{name: values[name] for name in inspect.signature(function).parameters if name in values})
 
 
-def probe(function: Function | None = None, *, needs: tuple[str, ...] = ()) -> Any:
+@overload
+def probe(function: Function) -> Tool: ...
+@overload
+def probe(*, needs: tuple[str, ...]) -> Callable[[Function], Tool]: ...
+def probe(function: Function | None = None, *, needs: tuple[str, ...] = ()) -> Tool | Callable[[Function], Tool]:
     """Mark a function that looks and changes nothing. `needs`: programs without which it is not offered."""
     if function is not None:
         return Tool(function, "probe", "read", True, needs)

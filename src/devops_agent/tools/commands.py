@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from devops_agent.errors import CommandFailed, NotAllowed, StalePlan, ToolError
+from devops_agent.errors import CommandFailed, CommandTimedOut, NotAllowed, StalePlan, ToolError
 from devops_agent.inventory import Place
 from devops_agent.model import Check, CheckResult, Command, Edit, End, Restore, Run, Wait
 from devops_agent.tools import edits, processes
@@ -129,6 +129,8 @@ def _run(command: Run, bench: Bench) -> str:
     if command.detach:
         pid = bench.host.start(*command.argv, cwd=command.cwd, user=command.user)
         return f"started {command.argv[0]}" + (f" (pid {pid})" if pid else "")
+    if command.attempts > 1:
+        return _repeatedly(command, bench)
     stdin = secret(bench.host, bench.place, command.stdin_secret) if command.stdin_secret else None
     ended = bench.host.attempt(*command.argv, timeout=command.timeout, cwd=command.cwd, stdin=stdin, user=command.user)
     if ended.code not in command.ok:
@@ -136,6 +138,28 @@ def _run(command: Run, bench: Bench) -> str:
             f"{_shown(ended)} ended with status {ended.code}: {ended.text[-2000:]}", ended.code, ended.text
         )
     return ended.text
+
+
+def _repeatedly(command: Run, bench: Bench) -> str:
+    """Run it until it succeeds: a failure before a success says flaky, none at all says broken."""
+    once = command.model_copy(update={"attempts": 1})
+    failures: list[str] = []
+    for number in range(1, command.attempts + 1):
+        try:
+            said = _run(once, bench)
+        except (CommandFailed, CommandTimedOut) as error:
+            if isinstance(error, CommandFailed) and error.status_code in (126, 127):
+                raise
+            failures.append(str(error))
+            continue
+        if not failures:
+            return f"passed at the first attempt: what made it fail before is gone, or comes and goes\n{said}"
+        return (
+            f"flaky: passed at attempt {number} after {len(failures)} failure(s)\n{said}\nfirst failure: {failures[0]}"
+        )
+    raise CommandFailed(
+        f"broken: failed {len(failures)} times of {command.attempts}: {failures[-1]}", output=failures[-1]
+    )
 
 
 def _shown(ended: Completed) -> str:
