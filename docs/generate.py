@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from inspect import Parameter
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
@@ -65,7 +66,63 @@ def settings() -> str:
     return "".join(rows)
 
 
-GENERATED: dict[str, Callable[[], str]] = {"command-line.md": command_line, "settings.md": settings}
+def tools() -> str:
+    """Every tool: what it does, its arguments, what guards it."""
+    import inspect
+
+    from devops_agent.tools import registry
+
+    intro = (
+        "A probe looks and changes nothing. A change yields exact commands; policy and people decide about it by its effect. "
+        "*Already* means\nthat it does nothing where the wanted state is there, *precondition* that the tool itself refuses "
+        "where it would do harm.\n"
+    )
+    parts = [HEAD, "# Tools\n\n", intro]
+    for kind, title in (("probe", "Probes"), ("change", "Changes")):
+        parts.append(f"\n## {title}\n")
+        for name, tool in sorted(registry.tools().items()):
+            if tool.kind != kind:
+                continue
+            facts = [f"effect: {tool.effect}"] if kind == "change" else []
+            facts += ["repeatable"] if kind == "change" and tool.repeatable else []
+            facts += [each for each in ("already", "precondition", "undo") if each in tool.guards]
+            facts += [f"needs {', '.join(tool.needs)}"] if tool.needs else []
+            arguments = ", ".join(_argument(each) for each in tool.parameters.values())
+            parts.append(f"\n### {name}\n\n`{name}({arguments})`{': ' if facts else ''}{', '.join(facts)}\n\n")
+            parts.append(f"{inspect.getdoc(tool.function)}\n")
+    return "".join(parts)
+
+
+def _argument(parameter: Parameter) -> str:
+    return parameter.name if parameter.default is Parameter.empty else f"{parameter.name}={parameter.default!r}"
+
+
+def runbooks() -> str:
+    """Every runbook, by cause."""
+    from devops_agent.runbooks.load import library
+
+    known = sorted(library().runbooks.values(), key=lambda each: (each.cause, each.id))
+    causes = sorted({each.cause for each in known})
+    parts = [
+        HEAD,
+        f"# Runbooks\n\n{len(known)} runbooks for {len(causes)} causes. `devops-agent runbooks show ID` shows one in full.\n",
+    ]
+    for cause in causes:
+        parts.append(f"\n## {cause}\n\n")
+        for each in known:
+            if each.cause == cause:
+                findings = ", ".join(f"`{finding.id}`" for finding in each.findings)
+                looks = f" Finds out: {findings}." if findings else ""
+                parts.append(f"- **{each.id}**: {each.title}.{looks} [Reference]({each.references[0]})\n")
+    return "".join(parts)
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "command-line.md": command_line,
+    "settings.md": settings,
+    "tools.md": tools,
+    "runbooks.md": runbooks,
+}
 
 
 def stale() -> list[str]:
