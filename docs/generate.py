@@ -73,9 +73,9 @@ def tools() -> str:
     from devops_agent.tools import registry
 
     intro = (
-        "A probe looks and changes nothing. A change yields exact commands; policy and people decide about it by its effect. "
-        "*Already* means\nthat it does nothing where the wanted state is there, *precondition* that the tool itself refuses "
-        "where it would do harm.\n"
+        "A probe looks and changes nothing. A change yields exact commands; policy and people decide about it by its "
+        "effect.\n*Already* means that it does nothing where the wanted state is there, *precondition* that the tool "
+        "itself refuses\nwhere it would do harm.\n"
     )
     parts = [HEAD, "# Tools\n\n", intro]
     for kind, title in (("probe", "Probes"), ("change", "Changes")):
@@ -105,7 +105,8 @@ def runbooks() -> str:
     causes = sorted({each.cause for each in known})
     parts = [
         HEAD,
-        f"# Runbooks\n\n{len(known)} runbooks for {len(causes)} causes. `devops-agent runbooks show ID` shows one in full.\n",
+        f"# Runbooks\n\n{len(known)} runbooks for {len(causes)} causes.\n",
+        "`devops-agent runbooks show ID` shows one in full.\n",
     ]
     for cause in causes:
         parts.append(f"\n## {cause}\n\n")
