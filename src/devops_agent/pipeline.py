@@ -17,6 +17,7 @@ from devops_agent.model import (
     Action,
     Diagnosis,
     Digest,
+    Health,
     Incident,
     LogMarks,
     Outcome,
@@ -57,7 +58,8 @@ def handle(incident: Incident, agent: Agent, place: Place, run: Run) -> None:
     before = run.step("health", toolbox.health)
     for number in range(agent.max_attempts):
         attempt = run.scope(number)
-        diagnosis = attempt.step("diagnosis", agent.planner.diagnose, digest, run.history(), Look(toolbox, attempt))
+        look = Look(toolbox, attempt, failing(before, run))
+        diagnosis = attempt.step("diagnosis", agent.planner.diagnose, digest, run.history(), look)
         proposal = attempt.step("proposal", agent.planner.propose, diagnosis, attempt)
         plan = attempt.step("plan", preview, diagnosis, proposal, toolbox, place)
         ruling = attempt.step("review", agent.policy.review, plan, place)
@@ -71,6 +73,14 @@ def handle(incident: Incident, agent: Agent, place: Place, run: Run) -> None:
         if verification.over or not outcomes or _unknown(outcomes):
             return
         digest = attempt.step("again", distil_fresh, digest, toolbox, marks, agent)
+
+
+def failing(before: Health, run: Run) -> tuple[str, ...]:
+    """Services whose health check failed when we last looked."""
+    last = [attempt.verification.after for attempt in run.history() if attempt.verification]
+    results = last[-1] if last else before.results
+    names = (result.name for result in results if result.passed is False)
+    return tuple(name.removeprefix("health:") for name in names if name.startswith("health:"))
 
 
 def act(plan: Plan, ruling: Ruling, toolbox: Toolbox, attempt: Run) -> tuple[Outcome, ...]:

@@ -26,8 +26,9 @@ class Probes(Protocol):
 class Look:
     """Asks probes, keeping every answer in the journal, so that a walk after a crash sees what the first one saw."""
 
-    def __init__(self, toolbox: Probes, run: Run) -> None:
+    def __init__(self, toolbox: Probes, run: Run, failing: tuple[str, ...] = ()) -> None:
         self.place = toolbox.place
+        self.failing = failing
         self.seen: list[Evidence] = []
         self._run = run
         self._toolbox = toolbox
@@ -54,6 +55,7 @@ class NoLook:
 
     def __init__(self, place: Place | None = None) -> None:
         self.place = place or Place()
+        self.failing: tuple[str, ...] = ()
         self.seen: list[Evidence] = []
 
     def __call__(self, probe: str, args: dict[str, Any]) -> Evidence:  # noqa: ARG002
@@ -65,6 +67,8 @@ class Looking(Protocol):
     """What planners are given to look with."""
 
     place: Place
+    failing: tuple[str, ...]
+    """Services of the inventory whose health check fails at the moment."""
     seen: list[Evidence]
 
     def __call__(self, probe: str, args: dict[str, Any]) -> Evidence:
