@@ -38,7 +38,7 @@ _UNSURE = frozenset({"path", "port", "command"})
 """What only stands somewhere near is shown, but never bound into a tool's arguments."""
 
 PASSED = "passed"
-"""Id of findings that say: the log shows it, but it is over."""
+"""How the ids of findings begin that say: the log shows it, but it is over."""
 
 
 class RunbookPlanner:
@@ -64,7 +64,7 @@ class RunbookPlanner:
         fallback: Diagnosis | None = None
         for candidate in [one for one in found[:WIDTH] if one.score >= max(ANSWER, 0.5 * found[0].score)]:
             diagnosis = self._look_into(candidate, found, sure, digest, look)
-            settled = diagnosis.finding not in (None, PASSED)
+            settled = diagnosis.finding is not None and not diagnosis.finding.startswith(PASSED)
             if settled and (diagnosis.runbook, diagnosis.finding) not in tried:
                 return diagnosis
             fallback = fallback or diagnosis
@@ -105,7 +105,7 @@ class RunbookPlanner:
         self, candidate: Candidate, found: list[Candidate], sure: Mapping[str, float], digest: Digest, look: Looking
     ) -> Diagnosis:
         runbook = candidate.runbook
-        service = look.place.concerned(candidate.facts)
+        service = look.place.concerned(candidate.facts) or (look.failing[0] if len(look.failing) == 1 else None)
         bindings = _bindings(runbook, candidate.named, service, look)
         before = len(look.seen)
         for observation in runbook.observe:
@@ -166,11 +166,15 @@ def _further(candidate: Candidate, digest: Digest) -> Iterator[Hit]:
 
 def _bindings(runbook: Any, found: dict[str, Any], service: str | None, look: Looking) -> dict[str, Any]:
     """What `$name` stands for: defaults, facts, and the inventory's entry of the service concerned."""
-    bindings: dict[str, Any] = {**runbook.defaults, **typed(found)}
-    bindings.pop("service", None)
+    bindings = {name: value for name, value in typed(found).items() if name != "service"}
     if service:
         entry = look.place.inventory.services[service].model_dump(mode="json", exclude_none=True)
         bindings["service"] = {"name": service, **entry}
+    for name, value in runbook.defaults.items():
+        try:
+            bindings.setdefault(name, bind(value, bindings))
+        except Unbound:
+            continue
     return bindings
 
 

@@ -121,6 +121,8 @@ def _patterns(runbook: Runbook) -> Iterator[tuple[str, str]]:
     for name in runbook.defaults:
         if name not in FACTS:
             yield f"defaults.{name}", "is not a fact's name"
+        for used in references(runbook.defaults[name]) - ALWAYS:
+            yield f"defaults.{name}", f"${used}: only $service may be used here"
 
 
 def _conditions(runbook: Runbook) -> Iterator[tuple[str, str]]:
