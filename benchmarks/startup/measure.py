@@ -107,8 +107,9 @@ def behind(word: str, pattern: str | dict[str, str]) -> str | dict[str, str]:
 
 
 def env(source: Path) -> dict[str, str]:
-    """Nothing of the developer's own settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DEVOPS_AGENT_", "OPEN"))}
+    """Nothing of the developer's own settings; compiled files are kept, as Python does unless it is told not to."""
+    others = ("DEVOPS_AGENT_", "OPEN", "PYTHON")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return {**kept, "PYTHONPATH": str(source)}
 
 
