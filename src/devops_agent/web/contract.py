@@ -103,6 +103,9 @@ def planned_actions(report: Report) -> list[dict[str, Any]]:
             for old in same:
                 rows.remove(old)
             rows.append(_planned(number, action))
+    last = report.attempts[-1].diagnosis if report.attempts else None
+    if not rows and last is not None and last.failure and last.cause != UNKNOWN:
+        rows.append({"tool": "read_log", "params": {}, "when": "always", "why": "to see what led to it"})
     return rows
 
 
