@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -121,6 +122,39 @@ def test_a_person_at_the_terminal_is_asked(environment: dict[str, str], conflict
     assert process.wait(60) == 0, said.decode()
     assert b"RESOLVED" in said
     assert conflict.stray.wait(5) is not None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_told_to_stop_it_ends_its_commands_and_the_job(
+    agent: Agent, environment: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    file = str(tmp_path / "pid")
+    program = f"import os, time; print(os.getpid(), file=open({file!r}, 'w'), flush=True); time.sleep(60)"
+    check = {"checks": {"slow": {"command": [sys.executable, "-c", program], "timeout": 100}}}
+    (tmp_path / "inventory.yaml").write_text(json.dumps(check))
+    (tmp_path / "x.log").write_text("ERROR: something broke\nexit code 1\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "devops_agent", "handle", "x.log", "--inventory", "inventory.yaml"],
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 40
+    while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    pid = int((tmp_path / "pid").read_text())
+    process.send_signal(number)
+    said, errors = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert said == b""
+    assert b"was ended" in errors
+    assert b"Traceback" not in errors
+    assert not Path(f"/proc/{pid}").exists()
+    jobs = json.loads(agent("jobs", "--json").stdout)
+    assert [job["status"] for job in jobs] == ["error"]
+    assert number.name in jobs[0]["error"]
 
 
 def test_a_log_without_failure_needs_nothing(agent: Agent) -> None:

@@ -125,7 +125,9 @@ def _decide(name: str, granted: bool, plan: str | None, reason: str, as_json: bo
         return
     settings = options.settings()
     worker = bootstrap.build_worker(settings, store, bootstrap.build_agent(settings))
-    repair.show(name, repair.finish(name, store, worker, asking=not as_json), as_json)
+    with repair.stopping(name, store, settings):
+        found = repair.finish(name, store, worker, asking=not as_json)
+    repair.show(name, found, as_json)
 
 
 def _state(row: JobRow) -> str:

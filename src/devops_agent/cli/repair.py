@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,7 +58,8 @@ def handle(
     worker = bootstrap.build_worker(settings, jobs, bootstrap.build_agent(settings))
     incident = bootstrap.make_incident(text, settings, source="cli", baseline=passing)
     name = jobs.submit([incident], requester=options.user(), options=chosen).jobs[0]
-    found = finish(name, jobs, worker, asking=log != "-" and not as_json)
+    with stopping(name, jobs, settings):
+        found = finish(name, jobs, worker, asking=log != "-" and not as_json)
     show(name, found, as_json)
 
 
@@ -74,6 +78,28 @@ def finish(name: str, jobs: Jobs, worker: Worker, asking: bool) -> Report:
         request = found.attempts[-1].request
         granted = typer.confirm("Carry this plan out?", default=False)
         jobs.decide(name, granted, options.user(), "at the terminal", request.fingerprint if request else None)
+
+
+@contextmanager
+def stopping(name: str, jobs: Jobs, settings: Settings) -> Iterator[None]:
+    """Told to stop (Ctrl-C, SIGTERM), end what runs, and the job too: no server shall go on with it later."""
+    from devops_agent.tools import children
+
+    def stop(number: int, _frame: Any) -> None:
+        children.end_own(settings.data_dir)
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except KeyboardInterrupt as told:
+        by = str(told) or "SIGINT"
+        jobs.cancel(name, options.user(), f"ended by {by} at the command line")
+        terminal.remark(f"{name} was ended; `devops-agent job {name}` shows how far it came")
+        raise typer.Exit(143 if by == "SIGTERM" else 130) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def show(name: str, found: Report, as_json: bool) -> None:

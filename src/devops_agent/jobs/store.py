@@ -210,6 +210,19 @@ class Jobs:
         }
         self._let_go(claim, values)
 
+    def cancel(self, job: str, by: str, reason: str) -> bool:
+        """End a job that has not ended: nobody goes on with it, and whoever works on it now can write no more."""
+        with self.engine.begin() as connection:
+            row = self._find(connection, job)
+            if row["status"] in FINISHED:
+                return False
+            values = {"status": "error", "outcome": "error", "error": reason, "finished": now().timestamp()}
+            values |= {"waiting": None, "owner": None, "lease": None, "fence": row["fence"] + 1, "progress": 100}
+            connection.execute(update(jobs).where(jobs.c.id == job).values(**values))
+            audit.append(connection, job, "cancelled", by, {"reason": reason})
+        self._tell()
+        return True
+
     def release(self, owners: Sequence[str]) -> int:
         """Take the leases from owners that are known to be dead, so that their jobs go on at once; how many."""
         if not owners:

@@ -68,6 +68,18 @@ def end_left(data_dir: Path) -> list[str]:
     return ended
 
 
+def end_own(data_dir: Path) -> None:
+    """End every noted command of this very process, which has been told to stop."""
+    for file in sorted((data_dir / FOLDER).glob("*.json")):
+        try:
+            record = json.loads(file.read_text())
+            pid, begun, agent = int(record["pid"]), int(record["started"]), int(record["agent"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if agent == os.getpid() and started(pid) == begun:
+            end_group(pid, since=begun)
+
+
 def end_group(leader: int, since: int = 0) -> int:
     """Kill all processes in the session of `leader` that started at or after `since`; returns how many."""
     members = [pid for pid in _pids() if _belongs(pid, leader, since)]
