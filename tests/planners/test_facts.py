@@ -1,0 +1,77 @@
+"""Facts: cleaned, typed for tools, filled in from beside the decisive lines, never invented."""
+
+from __future__ import annotations
+
+import pytest
+
+from devops_agent.model import Evidence, Hit
+from devops_agent.planners.context import beside
+from devops_agent.planners.facts import around, clean, facts, typed
+
+
+def hit(**groups: str) -> Hit:
+    return Hit(signature="x", lines=(1,), groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("'a.txt'", "a.txt"),
+        ("/etc/x>", "/etc/x"),
+        ("f(x)", "f(x)"),
+        ("x)", "x"),
+        ("<redacted:1>", ""),
+        ("name,", "name"),
+        ("", ""),
+    ],
+)
+def test_values_lose_what_stood_around_them(raw: str, expected: str) -> None:
+    assert clean(raw) == expected
+
+
+def test_the_first_hit_names_and_a_line_may_name_several() -> None:
+    assert facts([hit(port="80"), hit(port="81", host="a")]) == {"port": "80", "host": "a"}
+    assert facts([hit(package="a", package_2="b")]) == {"package": ["a", "b"]}
+    assert facts([hit(nonsense="1")]) == {}
+
+
+def test_an_address_names_host_and_port_too() -> None:
+    assert facts([hit(url="https://u:p@reg.example:5000/v2/")]) == {
+        "url": "https://u:p@reg.example:5000/v2/",
+        "host": "reg.example",
+        "port": "5000",
+    }
+
+
+def test_tools_get_numbers_and_one_value() -> None:
+    assert typed({"port": "80", "exit_code": "137", "path": ["a", "b"], "tag": "1"}) == {
+        "port": 80,
+        "exit_code": 137,
+        "path": "a",
+        "tag": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Successfully assigned shop/web-1 to node-7", {"namespace": "shop", "pod": "web-1", "node": "node-7"}),
+        ("$ kubectl -n stage describe pod api-0", {"namespace": "stage", "pod": "api-0"}),
+        ("$ curl 'https://api.example.test/v1/items'", {"url": "https://api.example.test/v1/items"}),
+        ("insert into orders (id) values (1);", {"table": "orders"}),
+        ('no entry for user "web", database "shop"', {"user": "web", "database": "shop"}),
+        ("systemd[1]: shop.service: Failed", {"unit": "shop.service"}),
+        ("nothing to see", {}),
+    ],
+)
+def test_shapes_beside_the_words(line: str, expected: dict[str, str]) -> None:
+    assert beside({}, [], [line]) == expected
+
+
+def test_what_is_known_is_not_replaced_and_near_lines_come_first() -> None:
+    excerpt = [
+        Evidence(id="log:9", source="log", text='user "far"', line=9),
+        Evidence(id="log:2", source="log", text='user "near"', line=2),
+    ]
+    assert around({}, [hit()], excerpt) == {"user": "near"}
+    assert around({"user": "known"}, [hit()], excerpt) == {}

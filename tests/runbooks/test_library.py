@@ -1,0 +1,55 @@
+"""Every promise of every runbook in the library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devops_agent.planners.examples import Reader, losing
+from devops_agent.runbooks.causes import from_data, read_data
+from devops_agent.runbooks.lint import lint
+from devops_agent.runbooks.load import FOLDER, build, files, library
+from devops_agent.tools.registry import tools
+
+FILES = files(FOLDER)
+CASES = Path(__file__).parents[1] / "cases"
+QUIET = sorted((CASES / "quiet").rglob("*.log"))
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    folder = tmp_path_factory.mktemp("library")
+    build(FOLDER, folder / "library.json")
+    return Reader(library(shipped=folder / "library.json"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_keeps_its_promises(path: Path) -> None:
+    assert [str(problem) for problem in lint(path, tools())] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_its_examples_win_and_counter_examples_do_not(path: Path, reader: Reader) -> None:
+    assert [str(problem) for problem in losing(reader.library, path.stem)] == []
+
+
+@pytest.mark.parametrize("path", QUIET, ids=lambda path: path.stem)
+def test_is_silent_on_healthy_logs(path: Path, reader: Reader) -> None:
+    diagnosis = reader.diagnose(path.read_text(encoding="utf-8", errors="replace"))
+    assert (diagnosis.cause, diagnosis.runbook) == ("unknown", None)
+
+
+def test_ids_are_unique_and_no_file_is_left_out(reader: Reader) -> None:
+    assert len(reader.library.runbooks) == len(FILES)
+    assert reader.library.problems == ()
+
+
+def test_every_cause_has_a_meaning_and_no_two_beat_each_other() -> None:
+    causes = from_data(read_data())
+    assert len(causes.meanings) == 101
+    for inner, outers in causes.beats.items():
+        for outer in outers:
+            assert outer in causes.meanings
+            assert not (causes.explains(inner, outer) and causes.explains(outer, inner)), (inner, outer)
+    assert set(causes.symptoms) <= set(causes.meanings)
