@@ -22,6 +22,7 @@ from devops_agent.inventory import Place
 from devops_agent.model import Check, CheckResult, Command, Edit, End, Restore, Run, Wait
 from devops_agent.tools import edits, processes
 from devops_agent.tools.base import Completed, Host
+from devops_agent.tools.secrecy import masked
 
 ABSENT = "absent"
 """Stands for the hash of a file that is not there."""
@@ -58,7 +59,7 @@ def planned_edit(host: Host, place: Place, path: str, editor: str, args: Mapping
     after = _edited(host, place, before, editor, args)
     if after == before:
         return None
-    shown = _diff(before or b"", after, full)
+    shown = _diff(before or b"", after, full, secret(host, place, str(args["secret"])) if "secret" in args else "")
     return Edit(path=full, editor=editor, args=dict(args), before=hashed(before), after=hashed(after), diff=shown)
 
 
@@ -289,6 +290,8 @@ def _may_write(host: Host, place: Place, path: str) -> None:
             raise NotAllowed(f"{path} is protected by the inventory")
 
 
-def _diff(before: bytes, after: bytes, path: str) -> str:
+def _diff(before: bytes, after: bytes, path: str, hidden: str) -> str:
+    """The changed lines alone, without secrets: this text is shown, kept and sent."""
     old, new = (data.decode("utf-8", "replace").splitlines() for data in (before, after))
-    return "\n".join(difflib.unified_diff(old, new, path, path, lineterm="", n=1))[:4000]
+    lines = difflib.unified_diff(old, new, path, path, lineterm="", n=0)
+    return "\n".join(masked(line.replace(hidden, "***") if hidden else line) for line in lines)[:4000]

@@ -8,7 +8,9 @@ is no inventory at all, a plain process of a user may be proposed, and policy as
 from __future__ import annotations
 
 import os
+import posixpath
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from devops_agent.errors import NotAllowed
@@ -18,7 +20,7 @@ from devops_agent.tools.base import Host
 from devops_agent.tools.processes import Process
 
 _VITAL = ("sshd", "init", "systemd", "dbus-daemon", "dbus-broker", "cron", "crond", "udevd", "agetty", "login", "tini")
-_INTERPRETER = re.compile(r"(?:python|pypy|node|ruby|perl|php|java|bash|sh|dash|bun|deno)[\d.]*")
+_INTERPRETER = re.compile(r"(?:python|pypy|node|ruby|perl|php|java|bash|sh|dash|bun|deno|env|npm|npx|yarn)[\d.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def whose(host: Host, place: Place, process: Process, named: str | None = None) 
         return Belonging(False, f"it is supervised: {keeper}", keeper, named)
     if process.command.startswith("[") or process.name in _VITAL:
         return Belonging(False, "it is part of the operating system")
-    own = _service_itself(place, process)
+    own = _service_itself(host, place, process)
     if own:
         return Belonging(False, f"it is the service {own!r} of the inventory itself", None, own)
     if named:
@@ -68,21 +70,27 @@ def _without_inventory(host: Host, process: Process) -> Belonging:
     return Belonging(False, "there is no inventory, and it runs as a user of the system")
 
 
-def _service_itself(place: Place, process: Process) -> str | None:
+def _service_itself(host: Host, place: Place, process: Process) -> str | None:
     """The service without a supervisor of its own whose start command this process runs."""
     words = process.command.split()
     for name, service in place.inventory.services.items():
         if service.supervisor in (None, "command") and service.run:
-            wanted = {place.path(word) if "/" in word else word for word in service.run}
-            if service.run and (list(service.run) == words[: len(service.run)] or wanted & _programs(place, words)):
+            same = list(service.run) == words[: len(service.run)]
+            folder = processes.folder_of(host, process.pid) or place.workspace
+            if same or _programs(service.run, place.workspace) & _programs(words, folder):
                 return name
     return None
 
 
-def _programs(place: Place, words: list[str]) -> set[str]:
-    """Paths that a command line begins with, except interpreters: those run much else besides the service."""
-    paths = [word for word in words[:3] if "/" in word and not word.startswith(("-", "/usr/", "/bin/"))]
-    return {place.path(path) for path in paths if not _INTERPRETER.fullmatch(os.path.basename(path))}
+def _programs(words: Sequence[str], folder: str) -> set[str]:
+    """The files among the first words of a command that are programs of the place's own, as absolute paths."""
+    named = [word for word in words[:4] if not word.startswith(("-", "/usr/", "/bin/", "/sbin/"))]
+    files = [word for word in named if "/" in word or re.search(r"\.[A-Za-z]\w{0,4}$", word)]
+    return {
+        posixpath.normpath(posixpath.join(folder, word))
+        for word in files
+        if not _INTERPRETER.fullmatch(posixpath.basename(word))
+    }
 
 
 def _runs_from(host: Host, place: Place, process: Process) -> str | None:

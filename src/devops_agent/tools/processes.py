@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from devops_agent.errors import CommandFailed
 from devops_agent.tools.base import Host
+from devops_agent.tools.secrecy import masked
 
 _TICKS = 100  # USER_HZ, which proc(5) counts in, is 100 on every architecture in use
 _SUPERVISORS = {
@@ -34,7 +35,7 @@ _CONTAINER = re.compile(r"(docker|containerd|libpod|crio|cri-o|kubepods|lxc|gard
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One living process as it was seen."""
+    """One living process as it was seen; secrets in its command line are masked."""
 
     pid: int
     parent: int
@@ -68,7 +69,7 @@ def look(host: Host, pid: int) -> Process | None:
         parent=int(fields[1]),
         started=int(fields[19]),
         name=name,
-        command=" ".join(arguments.split("\0")).strip() or f"[{name}]",
+        command=masked(" ".join(arguments.split("\0")).strip()) or f"[{name}]",
         state=fields[0],
         uid=int(uid[1]) if uid else -1,
     )

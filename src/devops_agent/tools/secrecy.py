@@ -28,6 +28,9 @@ _GUARD = re.compile(
 _UNGUARD = re.compile(
     r"insecure|skip|disable|allow_?(empty|any|all|root)|no[-_]?(verify|check|auth)|trust_?all|permit_?root", re.I
 )
+_IN_ADDRESS = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
+_IN_OPTION = re.compile(r"(--?[\w-]*(?:pass(?:word)?|secret|token|credentials?|api-?key)[\w-]*)([= ]\s*)\S+", re.I)
+_IN_ASSIGNMENT = re.compile(r"(?<![\w-])([A-Za-z_][\w.-]*)(\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s;,]+)")
 _OFF = ("false", "off", "no", "0", "none", "disable", "disabled", "trust", "never", "optional", "permissive", "")
 _ON = ("true", "on", "yes", "1", "always", "all")
 
@@ -35,6 +38,13 @@ _ON = ("true", "on", "yes", "1", "always", "all")
 def is_secret(name: str, value: str = "") -> bool:
     """Whether a setting looks as if its value should not be told."""
     return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))
+
+
+def masked(text: str) -> str:
+    """A command line or a line of a file without the secrets in it; the same text always gives the same."""
+    text = _IN_ADDRESS.sub(r"\1***@", text)
+    text = _IN_OPTION.sub(r"\1\2***", text)
+    return _IN_ASSIGNMENT.sub(lambda found: found[0] if not is_secret(found[1]) else f"{found[1]}{found[2]}***", text)
 
 
 def require_readable(host: Host, place: Place, path: str) -> str:
