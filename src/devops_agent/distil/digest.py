@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
+from devops_agent.distil.baseline import Baseline
 from devops_agent.distil.excerpt import Excerpt, choose
 from devops_agent.distil.hits import hits
 from devops_agent.distil.mask import fingerprint
 from devops_agent.distil.redact import Redactor
 from devops_agent.distil.source import read
+from devops_agent.distil.view import View
 from devops_agent.model import Digest, Evidence, Incident
 from devops_agent.scan import Signatures
 
@@ -31,8 +33,8 @@ def distil_source(
 ) -> Digest:
     """The digest of a file, bytes or a stream, plain or compressed; `baseline` is a passing log of the same job."""
     text = read(source, signatures)
-    known = read(baseline, None) if baseline is not None else None
-    excerpt: Excerpt = choose(text, lines, chars, known)
+    known = _baseline(baseline)
+    excerpt: Excerpt = choose(View(text.messages), lines, chars, known)
     redactor = Redactor()
     masked = redactor.text("\n".join(text.lines[index] for index in excerpt.indices)).split("\n")
     evidence = tuple(
@@ -50,3 +52,8 @@ def distil_source(
         fingerprint=fingerprint(text.messages[index].text for index in excerpt.decisive),
         redactions=dict(redactor.counts),
     )
+
+
+def _baseline(source: Source | None) -> Baseline | None:
+    """The shapes of a passing log, or None where there is no such log."""
+    return None if source is None else Baseline(message.text for message in read(source, None).messages)

@@ -1,24 +1,23 @@
-"""Which lines: a weight for each, and the best of them within a budget."""
+"""Which lines: the best of them within a budget of lines and characters.
+
+A small budget keeps only what the forest is sure of; a middle one fills up with its next best; a large one gives half
+to landmarks from all over the log, each with the lines that belong to it.
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from devops_agent.distil.source import Text
+from devops_agent.distil.baseline import Baseline
+from devops_agent.distil.kinds import KINDS as K
+from devops_agent.distil.rank import landmarks, likely
+from devops_agent.distil.view import ECHO, MARKED, View
 
-_STRONG = re.compile(
-    r"Traceback \(most recent|^\S+:\d+(?::\d+)?:? (?:fatal )?error|^error(?:\[E\d+\])?[: ]|^E   |\bFAILED\b|^npm ERR!|panic: |\bFATAL\b|^fatal: "
-    r"|\b[A-Z]\w+(?:Error|Exception)\b|^ERROR\b|\bexit(?:ed)? (?:with )?(?:code|status) [1-9]|BUILD FAILED|Caused by:|\[ERROR\]"
-)
-_WEAK = re.compile(
-    r"(?i)error|fail|exception|denied|refused|not found|cannot|unable|invalid|timed? ?out|no such|killed"
-)
-_EXIT = re.compile(
-    r"Process completed with exit code [1-9]|^The command \".*\" (?:exited with [1-9]|failed)|exited with [1-9]\d*\.?$"
-    r"|^Done\. Your build exited with [1-9]|Job failed|^Finished: FAILURE|^The build has been terminated|^Exited with code exit status [1-9]"
-)
-_FINE = re.compile(r"(?i)\b(?:0|no) (?:errors?|failures?|failed)|errors?: 0|failures?: 0|failed: 0|warning")
+THRIFTY = 25
+"""Budgets up to this many lines are not filled up: a line that says nothing costs more than it helps."""
+SURE = 0.72
+"""What a line must have of the likeliest line's probability to be kept in a small budget."""
 
 
 @dataclass(slots=True)
@@ -32,40 +31,97 @@ class Excerpt:
 
     def weight(self, index: int) -> float:
         """How decisive a line's place is, from 0 to 1."""
-        return round(min(1.0, max(0.05, self.weights.get(index, 0.05))), 4)
+        return round(min(1.0, max(0.02, self.weights.get(index, 0.02))), 4)
 
 
-def choose(text: Text, lines: int, chars: int, baseline: Text | None) -> Excerpt:  # noqa: ARG001
+def choose(view: View, lines: int, chars: int, baseline: Baseline | None = None) -> Excerpt:
     """The lines that matter within the budget."""
-    scores: dict[int, float] = {}
-    exits = []
-    for index, message in enumerate(text.messages):
-        line = message.text
-        if _EXIT.search(line):
-            exits.append(index)
-            scores[index] = 1.0
-        elif message.mark == "error" or (_STRONG.search(line) and not _FINE.search(line)):
-            scores[index] = 0.8
-        elif _WEAK.search(line) and not _FINE.search(line):
-            scores[index] = 0.3
-    failing = bool(exits) or any(score > 0.5 for score in scores.values())
-    first = exits[0] if exits else len(text.lines)
-    weights = {index: score if abs(first - index) < 60 else score * 0.5 for index, score in scores.items()}
-    spread: dict[int, float] = {}
-    for index, weight in weights.items():
-        for near in range(max(0, index - 3), min(len(text.lines), index + 9)):
-            spread[near] = spread.get(near, 0.0) + weight / (1 + abs(near - index))
-    for near in range(max(0, first - 12), min(first + 1, len(text.lines))):
-        spread[near] = spread.get(near, 0.0) + 0.3
-    chosen: list[int] = []
-    used = 0
-    for index in sorted(spread, key=lambda index: (-spread[index], -index)):
-        if len(chosen) >= lines or used > chars:
-            break
-        if text.lines[index].strip():
-            chosen.append(index)
-            used += len(text.lines[index])
-    if not chosen:
-        chosen = [index for index in range(len(text.lines)) if text.lines[index].strip()][-min(lines, 10) :]
-    decisive = sorted(sorted(weights, key=lambda index: (-weights[index], index))[:3]) or sorted(chosen)[:3]
-    return Excerpt(sorted(chosen), decisive, failing, weights)
+    worth = landmarks(view)
+    chance = likely(view)
+    if baseline is not None:
+        worth = {index: value * baseline.factor(view.texts[index]) for index, value in worth.items()}
+        chance = {index: value * baseline.factor(view.texts[index]) for index, value in chance.items()}
+    weights = _weights(view, worth, chance)
+    budget = _Budget(view, max(1, lines), chars)
+    ranked = sorted(chance, key=lambda index: (-chance[index], index))
+    if lines <= THRIFTY:
+        bar = chance[ranked[0]] * SURE if ranked else 0.0
+        budget.take(index for index in ranked if chance[index] >= bar)
+    else:
+        share = _share(lines)
+        budget.take(ranked[: int(lines * share)])
+        _landmarks(budget, view, worth, lines)
+        budget.take(ranked)
+    if not budget.chosen:
+        budget.take(index for index in range(view.size - 1, -1, -1) if not view.blank[index])
+    return Excerpt(sorted(budget.chosen), _decisive(weights), _failing(view, worth), weights)
+
+
+def _share(lines: int) -> float:
+    """The part of the budget that goes to the forest's choice before landmarks get the rest."""
+    return 0.85 if lines <= 80 else 0.5
+
+
+def _landmarks(budget: _Budget, view: View, worth: dict[int, float], lines: int) -> None:
+    """Landmarks by worth; in a large budget with the lines around them that belong to the same paragraph."""
+    before, after = (1, 4) if lines > 80 else (0, 0)
+    for index in sorted(worth, key=lambda index: (-worth[index], index)):
+        if budget.full:
+            return
+        start = max(view.first[index], index - before)
+        budget.take([index, *range(start, index), *range(index + 1, min(view.past[index], index + after + 1))])
+
+
+class _Budget:
+    """What was chosen so far, and whether more may be."""
+
+    def __init__(self, view: View, lines: int, chars: int) -> None:
+        self.view = view
+        self.lines = lines
+        self.chars = chars
+        self.chosen: set[int] = set()
+
+    @property
+    def full(self) -> bool:
+        return len(self.chosen) >= self.lines or self.chars <= 0
+
+    def take(self, indices: Iterable[int]) -> None:
+        """Choose these lines as far as the budget goes."""
+        for index in indices:
+            if self.full:
+                return
+            if index in self.chosen or self.view.blank[index] or self.view.bits[index] & ECHO:
+                continue
+            length = len(self.view.texts[index])
+            if length > self.chars and self.chosen:
+                continue
+            self.chosen.add(index)
+            self.chars -= length
+
+
+def _weights(view: View, worth: dict[int, float], chance: dict[int, float]) -> dict[int, float]:
+    """How decisive each place is: by its own words, and by whether people would look there."""
+    most = max(worth.values(), default=1.0) or 1.0
+    top = max(chance.values(), default=1.0) or 1.0
+    ends = set(view.marks.failed)
+    weights = {index: 0.6 * value / top for index, value in chance.items()}
+    for index, value in worth.items():
+        own = min(1.0, value / max(6.0, most))
+        weights[index] = 0.3 if index in ends else 0.55 * own + 0.45 * own * weights.get(index, 0.0) / 0.6
+    best = max(weights.values(), default=1.0) or 1.0
+    return {index: value / best for index, value in weights.items()}
+
+
+def _decisive(weights: dict[int, float]) -> list[int]:
+    """The lines that stand for the failure as a whole: the heaviest three."""
+    return sorted(sorted(weights, key=lambda index: (-weights[index], index))[:3])
+
+
+def _failing(view: View, worth: dict[int, float]) -> bool:
+    """Whether the log shows a failure: a command that ended badly, or else lines that cannot mean anything else."""
+    if view.marks.failed:
+        return True
+    if view.marks.fine:
+        return False
+    certain = K["diagnostic"] | K["fail_head"] | K["exception"] | K["trace_head"] | K["error_head"] | K["make"] | MARKED
+    return any(view.bits[index] & certain and value >= 2.5 for index, value in worth.items())
