@@ -67,6 +67,8 @@ def test_other_pages_cannot_decide(shared, address):
     for headers in (
         {"Origin": EVIL},
         {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": ""},
         {"Origin": "http://localhost:3000"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},

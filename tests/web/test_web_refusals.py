@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -183,3 +184,30 @@ def test_a_thousand_bodies_of_garbage(strict):
     assert sum(seen.values()) >= 1000
     assert seen.get(400, 0) > 100
     assert seen.get(202, 0) > 10
+
+
+SEGMENT = st.text(st.characters(codec=None), max_size=12).map(lambda text: text.encode("utf-8", "surrogatepass"))
+PATH = st.lists(SEGMENT | st.binary(max_size=8), max_size=4).map(lambda parts: "/".join(map(quote, parts)))
+START = st.sampled_from(
+    ["", "job_status/", "jobs/", "dashboard/", "dashboard/jobs/", "dashboard/static/", "health?wait="]
+)
+HEADER = st.text(st.characters(min_codepoint=33, max_codepoint=255), max_size=30)
+
+
+def test_addresses_and_names_of_garbage(strict):
+    line = http.client.HTTPConnection(strict.http.base_url.host, strict.http.base_url.port, timeout=30)
+
+    @settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(START, PATH, HEADER | st.just("localhost"), HEADER | st.none(), st.sampled_from(["GET", "POST", "PUT"]))
+    def ask(start: str, path: str, host: str, origin: str | None, method: str) -> None:
+        headers = {"Host": host, **({"Origin": origin} if origin is not None else {})}
+        line.request(method, f"/{start}{path}", headers=headers)
+        answer = line.getresponse()
+        text = answer.read()
+        assert answer.status < 500, text
+        if answer.status != 200 and answer.headers.get_content_type() == "application/json":
+            assert json.loads(text)["error"]
+        elif answer.status != 200:
+            assert start.startswith("dashboard")
+
+    ask()

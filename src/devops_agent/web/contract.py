@@ -273,6 +273,8 @@ def _next(job_id: str, report: Report, attempt: Attempt) -> str:
             f"Approve with `{waiting['approve']}` or `{waiting['command']}` (or deny), until {waiting['until']}; "
             "nothing is done before."
         )
+    if report.status == "planned":
+        steps.append("Carry the plan out: so far nothing was done (dry run).")
     diagnosis = attempt.diagnosis
     if diagnosis is not None:
         steps += [words.sentence(each) for each in diagnosis.advice]

@@ -83,7 +83,8 @@ class Origins:
 
     @staticmethod
     def _is_own(origin: str) -> bool:
-        return urlsplit(origin).netloc.lower() == request.host.lower()
+        scheme, found, netloc = origin.lower().partition("://")
+        return bool(found) and scheme in ("http", "https") and netloc == request.host.lower()
 
 
 def register(app: Flask, origins: Origins, public: frozenset[str]) -> None:
