@@ -94,7 +94,7 @@ _ENV = re.compile(r"^(\s*(?:export\s+)?)([A-Za-z_][\w.-]*)(\s*=\s*)(.*?)(\s*)$")
 
 
 def _env_entries(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.splitlines():
+    for line in map(_bare, _lines(text)):
         found = _ENV.match(line)
         if found:
             yield found[2], _split_comment(found[4])[1]
@@ -104,11 +104,11 @@ def _env_put(text: str, key: str, new: Any) -> str:
     if not re.fullmatch(r"[A-Za-z_][\w.-]*", key):
         raise BadArguments(f"key: not a variable's name: {key!r}")
     plain = one_line(new)
-    lines = text.splitlines(keepends=True)
-    at = [number for number, line in enumerate(lines) if (found := _ENV.match(line)) and found[2] == key]
+    lines = _lines(text)
+    at = [number for number, line in enumerate(lines) if (found := _ENV.match(_bare(line))) and found[2] == key]
     if not at:
         return _appended(text, f"{key}={_env_quoted(plain, '')}")
-    found = _ENV.match(lines[at[-1]])
+    found = _ENV.match(_bare(lines[at[-1]]))
     assert found  # noqa: S101 - it matched above
     quote, _, comment = _split_comment(found[4])
     body = f"{found[1]}{key}{found[3]}{_env_quoted(plain, quote)}{comment}"
@@ -145,7 +145,7 @@ _INI = re.compile(r"^(\s*)([^\s#;\[=:][^=:]*?)(\s*[=:]\s*)(.*?)(\s*)$")
 
 def _ini_lines(text: str) -> Iterator[tuple[int, str, re.Match[str]]]:
     section = ""
-    for number, line in enumerate(text.splitlines()):
+    for number, line in enumerate(map(_bare, _lines(text))):
         if found := _SECTION.match(line):
             section = found[1].strip()
         elif found := _INI.match(line):
@@ -159,7 +159,7 @@ def _ini_entries(text: str) -> Iterator[tuple[str, str]]:
 
 def _ini_put(text: str, key: str, new: Any) -> str:
     plain = one_line(new)
-    lines = text.splitlines(keepends=True)
+    lines = _lines(text)
     at = [(number, found) for number, name, found in _ini_lines(text) if name == key]
     if at:
         number, found = at[-1]
@@ -172,11 +172,13 @@ def _ini_put(text: str, key: str, new: Any) -> str:
     if not re.fullmatch(r"[^\s=:\[\]#;][^=:\[\]\n]*", name):
         raise BadArguments(f"key: not a setting's name: {key!r}")
     gap = " = " if any(" = " in line for line in lines) else "="
-    heads = [number for number, line in enumerate(lines) if (f := _SECTION.match(line)) and f[1].strip() == section]
+    heads = [
+        number for number, line in enumerate(lines) if (f := _SECTION.match(_bare(line))) and f[1].strip() == section
+    ]
     if section and not heads:
         return _appended(text, f"[{section}]\n{name}{gap}{plain}", blank=bool(text.strip()))
     first = heads[-1] + 1 if heads else 0
-    ends = [number for number in range(first, len(lines)) if _SECTION.match(lines[number])]
+    ends = [number for number in range(first, len(lines)) if _SECTION.match(_bare(lines[number]))]
     last = ends[0] if ends else len(lines)
     while last > first and not lines[last - 1].strip():
         last -= 1
@@ -191,15 +193,15 @@ _WORDS = re.compile(r"^(\s*)([A-Za-z_@][\w.@/-]*)(\s*[=:]\s*|\s+)(\S.*?|)(\s*)$"
 
 
 def _words_entries(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.splitlines():
+    for line in map(_bare, _lines(text)):
         if found := _WORDS.match(line):
             yield found[2], _split_comment(found[4])[1]
 
 
 def _words_put(text: str, key: str, new: Any) -> str:
     plain = one_line(new)
-    lines = text.splitlines(keepends=True)
-    shapes = [(number, found) for number, line in enumerate(lines) if (found := _WORDS.match(line))]
+    lines = _lines(text)
+    shapes = [(number, found) for number, line in enumerate(lines) if (found := _WORDS.match(_bare(line)))]
     at = [(number, found) for number, found in shapes if found[2] == key]
     if not at:
         if not re.fullmatch(r"[A-Za-z_@][\w.@/-]*", key):
@@ -222,7 +224,7 @@ _BLOCK = re.compile(r"^\s*([A-Za-z_][\w-]*)\s*([^;{}#]*?)\s*\{")
 
 def _directives(text: str) -> Iterator[tuple[int, str, re.Match[str]]]:
     path: list[str] = []
-    for number, line in enumerate(text.splitlines()):
+    for number, line in enumerate(map(_bare, _lines(text))):
         bare = line.split("#", 1)[0]
         if block := _BLOCK.match(bare):
             path.append(" ".join(filter(None, block.groups())))
@@ -244,7 +246,7 @@ def _directive_put(text: str, key: str, new: Any) -> str:
     plain = one_line(new)
     if re.search(r"[;{}]", plain):
         raise BadArguments("value: it would end the directive")
-    lines = text.splitlines(keepends=True)
+    lines = _lines(text)
     at = [(number, found) for number, name, found in _directives(text) if name == key or name.endswith(f".{key}")]
     if len({found[4] for _, found in at}) > 1:
         raise BadArguments(f"key: {key!r} is there {len(at)} times with different values; name the one that is meant")
@@ -291,6 +293,15 @@ def one_line(new: Any) -> str:
     if any(ord(character) < 32 or character in "\x7f\x85\u2028\u2029" for character in plain):
         raise BadArguments("value: it must be one line, without control characters")
     return plain
+
+
+def _lines(text: str) -> list[str]:
+    """Lines with their ends; only a line feed ends one, as for the programs that read these files."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def _bare(raw: str) -> str:
+    return raw.rstrip("\r\n")
 
 
 def _line_end(raw: str) -> str:

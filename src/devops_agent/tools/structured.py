@@ -145,11 +145,7 @@ def _yaml_scalar(new: Any, old: yaml.ScalarNode | None) -> str:
     body = rendered.removesuffix("\n").removesuffix("\n...")
     if "\n" in body:
         raise BadArguments("value: it must be one line")
-    if style and old is not None and not isinstance(new, str):
-        return body
-    return (
-        f'"{body}"' if old is not None and old.tag.endswith(":str") and old.style and not isinstance(new, str) else body
-    )
+    return body
 
 
 def _added(text: str, parent: yaml.MappingNode, name: str, new: Any) -> str:
