@@ -28,7 +28,7 @@ from devops_agent.runbooks.load import Library
 WIDTH = 3
 """How many candidates are looked into where the first is not (or not any more) what is wrong."""
 
-SNIPPETS = {"high": 40, "medium": 6}
+SNIPPETS = {"high": 40, "medium": 15, "low": 0}
 """A text of so few lines is what somebody pasted, not a whole log with an end that says how it went."""
 
 _FLOORS = ((6, 0.7), (40, 0.3))
@@ -137,8 +137,8 @@ class RunbookPlanner:
 
 def _speaks_for_itself(digest: Digest, found: list[Candidate]) -> bool:
     """Whether a few lines without any other sign of failure are one: pasted lines whose words mean nothing else."""
-    enough = SNIPPETS.get(found[0].runbook.strength(found[0].hits[0].pattern), 0) if found else 0
-    return 0 < digest.lines_read <= enough
+    strengths = [found[0].runbook.strength(hit.pattern) for hit in found[0].hits] if found else []
+    return 0 < digest.lines_read <= max((SNIPPETS[strength] for strength in strengths), default=0)
 
 
 def _facts(candidate: Candidate, digest: Digest) -> tuple[dict[str, Any], dict[str, Any]]:
