@@ -23,6 +23,7 @@ Plan = Annotated[
     typer.Option(metavar="FINGERPRINT", help="Decide only if the plan still is this one.", show_default=False),
 ]
 STATES = ("queued", "running", "waiting", "done", "error")
+OUTCOMES = ("resolved", "no_failure", "planned", "needs_person", "unresolved")
 APPROVE = """\b
 Examples:
   devops-agent jobs --status waiting
@@ -57,14 +58,15 @@ def deny(name: Id, plan: Plan = None, reason: Reason = "", as_json: options.Json
 
 def jobs(
     status: Annotated[
-        str | None, typer.Option(metavar="|".join(STATES), help="Only those.", show_default=False)
+        str | None,
+        typer.Option(metavar="STATUS", help=f"Only those: {', '.join((*STATES, *OUTCOMES))}.", show_default=False),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 20,
     as_json: options.Json = False,
 ) -> None:
     """All jobs, newest first."""
-    if status is not None and status not in STATES:
-        raise RequestError(f"--status: {status!r} is not one of {', '.join(STATES)}")
+    if status is not None and status not in (*STATES, *OUTCOMES):
+        raise RequestError(f"--status: {status!r} is not one of {', '.join((*STATES, *OUTCOMES))}")
     rows = _open().list(status=status, limit=limit)
     if as_json:
         terminal.write_json([_row(each) for each in rows])
