@@ -42,7 +42,7 @@ def whose(host: Host, place: Place, process: Process, named: str | None = None) 
         return Belonging(False, f"it is supervised: {keeper}", keeper, named)
     if process.command.startswith("[") or process.name in _VITAL:
         return Belonging(False, "it is part of the operating system")
-    own = _service_itself(host, place, process)
+    own = service_itself(host, place, process)
     if own:
         return Belonging(False, f"it is the service {own!r} of the inventory itself", None, own)
     if named:
@@ -70,7 +70,7 @@ def _without_inventory(host: Host, process: Process) -> Belonging:
     return Belonging(False, "there is no inventory, and it runs as a user of the system")
 
 
-def _service_itself(host: Host, place: Place, process: Process) -> str | None:
+def service_itself(host: Host, place: Place, process: Process) -> str | None:
     """The service without a supervisor of its own whose start command this process runs."""
     words = process.command.split()
     for name, service in place.inventory.services.items():

@@ -150,12 +150,6 @@ def age(host: Host, process: Process) -> float:
     return max(uptime - process.started / _TICKS, 0.0)
 
 
-def since(host: Host, process: Process) -> float:
-    """When it started, in seconds since 1970."""
-    boot = re.search(rb"^btime (\d+)", host.read("/proc/stat"), re.M)
-    return (float(boot[1]) if boot else 0.0) + process.started / _TICKS
-
-
 def user_name(host: Host, uid: int) -> str:
     """The name of a user on that host; the number where it has none."""
     try:

@@ -93,7 +93,7 @@ def _may_restart(host: Host, place: Place, service: str, *, pid: int | None) -> 
     keeper = processes.supervisor(host, process) if process else None
     if process and keeper:
         raise NotAllowed(f"service {service} is run by {keeper}, which the inventory does not name as its supervisor")
-    if process and ownership.whose(host, place, process, service).entry != service:
+    if process and ownership.service_itself(host, place, process) != service:
         raise NotAllowed(f"what listens on the ports of {service} is not that service: {process.command[:120]}")
 
 
