@@ -53,3 +53,12 @@ def test_every_cause_has_a_meaning_and_no_two_beat_each_other() -> None:
             assert outer in causes.meanings
             assert not (causes.explains(inner, outer) and causes.explains(outer, inner)), (inner, outer)
     assert set(causes.symptoms) <= set(causes.meanings)
+
+
+def test_what_is_planned_by_cause_names_tools_that_exist() -> None:
+    causes = from_data(read_data())
+    assert set(causes.planned) <= set(causes.meanings)
+    catalogue = tools()
+    for steps in causes.planned.values():
+        for step in steps:
+            assert set(step.get("params", {})) <= set(catalogue[step["tool"]].parameters)

@@ -22,6 +22,7 @@ from devops_agent.planners import Looking
 from devops_agent.planners.choose import ANSWER, CERTAINTY, Candidate, candidates, confidences
 from devops_agent.planners.facts import around, facts, typed
 from devops_agent.run import Run
+from devops_agent.runbooks.causes import Causes
 from devops_agent.runbooks.lines import compiled
 from devops_agent.runbooks.load import Library
 
@@ -131,7 +132,7 @@ class RunbookPlanner:
             references=runbook.references,
             bindings=bindings,
             looked=looked,
-            planned=tuple(_planned(runbook, bindings)),
+            planned=tuple(_planned(runbook, cause, self.library.causes, bindings)),
         )
 
 
@@ -220,15 +221,19 @@ def _checks(goals: tuple[Any, ...], bindings: Mapping[str, Any]) -> Iterator[Che
             continue
 
 
-def _planned(runbook: Any, bindings: Mapping[str, Any]) -> Iterator[Step]:
-    for item in runbook.planned:
+def _planned(runbook: Any, cause: str, causes: Causes, bindings: Mapping[str, Any]) -> Iterator[Step]:
+    """What a client's plan shows: reading the log, then what the runbook says, or else what is usual for the cause."""
+    wanted = [each.model_dump() for each in runbook.planned] or causes.planned.get(cause, [])
+    if not any(item["tool"] == "read_log" for item in wanted):
+        yield Step(tool="read_log")
+    for item in wanted:
         params: dict[str, Any] = {}
-        for key, value in item.params.items():
+        for key, value in item.get("params", {}).items():
             try:
                 params[key.removesuffix("?")] = bind(value, bindings)
             except Unbound:
                 continue
-        yield Step(tool=item.tool, args=params, when=item.when)
+        yield Step(tool=item["tool"], args=params, when=item.get("when", "always"))
 
 
 def _question(ask: Any, bindings: Mapping[str, Any]) -> str:

@@ -11,12 +11,13 @@ FILE = Path(__file__).with_name("causes.yaml")
 
 @dataclass(frozen=True)
 class Causes:
-    """Meanings by id, ranks of the symptoms (1 lies outermost), and for each cause those that it beats."""
+    """Meanings by id, ranks of the symptoms (1 lies outermost), what each cause beats, and what is planned for it."""
 
     meanings: dict[str, str]
     areas: dict[str, str]
     symptoms: dict[str, int] = field(default_factory=dict)
     beats: dict[str, list[str]] = field(default_factory=dict)
+    planned: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def explains(self, inner: str, outer: str) -> bool:
         """Whether `inner`, where both are seen, is the reason for `outer` (or its more exact name).
@@ -37,7 +38,7 @@ def from_data(data: dict[str, Any]) -> Causes:
     """The vocabulary from the parsed file."""
     areas = {cause: area for area, group in data["causes"].items() for cause in group}
     meanings = {cause: meaning for group in data["causes"].values() for cause, meaning in group.items()}
-    return Causes(meanings, areas, data.get("symptoms", {}), data.get("beats", {}))
+    return Causes(meanings, areas, data.get("symptoms", {}), data.get("beats", {}), data.get("planned", {}))
 
 
 def read_data() -> dict[str, Any]:
