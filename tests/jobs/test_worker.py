@@ -120,6 +120,19 @@ def test_approval_in_advance_does_not_lift_a_denial(jobs, tmp_path):
     assert not (tmp_path / "file").exists()
 
 
+def test_a_job_keeps_to_the_policy_that_it_was_submitted_with(jobs, tmp_path):
+    file = tmp_path / "policy.yaml"
+    file.write_text("- {deny: {}}\n")
+    denied = jobs.submit([incident()], options={"policy": str(file), "yes": True}).jobs[0]
+    strict = jobs.submit([incident()], options={"policy": None}).jobs[0]
+    permissive = worker(jobs, tmp_path)
+    permissive.work_until_answered(denied)
+    permissive.work_until_answered(strict)
+    assert jobs.job(denied).outcome == "needs_person"
+    assert jobs.job(strict).waiting == "approval"
+    assert not (tmp_path / "file").exists()
+
+
 def test_a_place_that_nobody_knows(jobs, tmp_path):
     job = jobs.submit([incident().model_copy(update={"place": "moon"})]).jobs[0]
     worker(jobs, tmp_path).work()

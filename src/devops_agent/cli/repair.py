@@ -49,7 +49,7 @@ def handle(
 ) -> None:
     """Diagnose, plan, ask, repair, prove, and undo what did not help."""
     settings = options.settings(inventory=inventory, policy=policy, planner=planner)
-    chosen = {"yes": yes, "by": f"{options.user()} (--yes)", "dry_run": dry_run, **_place(settings)}
+    chosen = {"yes": yes, "by": f"{options.user()} (--yes)", "dry_run": dry_run, **_terms(settings)}
     text = options.text(log)
     passing = options.text(str(options.readable(baseline, "--baseline"))) if baseline else None
     from devops_agent import bootstrap
@@ -74,7 +74,7 @@ def finish(name: str, jobs: Jobs, worker: Worker, asking: bool) -> Report:
             return found
         from devops_agent import render
 
-        terminal.write(render.to_text(found).rstrip("\n"))
+        terminal.report(render.to_text(found).rstrip("\n"))
         request = found.attempts[-1].request
         granted = typer.confirm("Carry this plan out?", default=False)
         jobs.decide(name, granted, options.user(), "at the terminal", request.fingerprint if request else None)
@@ -109,14 +109,20 @@ def show(name: str, found: Report, as_json: bool) -> None:
     if as_json:
         terminal.write_json(report.to_json(found))
     else:
-        terminal.write(render.to_text(found).rstrip("\n"))
+        terminal.report(render.to_text(found).rstrip("\n"))
     if found.status == "needs_approval" and as_json:
         terminal.remark(f"approve it with `devops-agent approve {name}`, or deny it with `devops-agent deny {name}`")
     raise typer.Exit(EXIT.get(found.status, 3))
 
 
+def _terms(settings: Settings) -> dict[str, Any]:
+    """Policy and place of this command: kept with the job, so that whoever goes on with it keeps to them too."""
+    policy = str(settings.policy.absolute()) if settings.policy else None
+    return {"policy": policy, "read_only": settings.read_only, **_place(settings)}
+
+
 def _place(settings: Settings) -> dict[str, Any]:
-    """The one inventory file to use: kept with the job, so that whoever goes on with it uses it too."""
+    """The one inventory file to use."""
     if settings.inventory is None:
         return {}
     from devops_agent.inventory import load, load_all

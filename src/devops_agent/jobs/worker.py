@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devops_agent import policy
 from devops_agent.errors import AgentError, LeaseLost, NotFound, Suspended
 from devops_agent.inventory import Place, load
 from devops_agent.jobs.brakes import Brakes
@@ -97,7 +99,8 @@ class Worker:
         error = _unfit(claim, journal.names())
         try:
             if error is None:
-                handle(claim.incident, self.agent, self._place(claim), self._run(claim, journal))
+                agent = self._agent(claim)
+                handle(claim.incident, agent, self._place(claim), self._run(claim, journal, agent))
         except Suspended as wait:
             journal.write()
             if wait.reason == "approval":
@@ -116,8 +119,16 @@ class Worker:
         self._brakes(claim).record(made)
         self.jobs.finish(claim, made)
 
-    def _run(self, claim: Claim, journal: Journal) -> Run:
-        brakes = self._brakes(claim)
+    def _agent(self, claim: Claim) -> Agent:
+        """Our agent; under the policy that the job was submitted with, where it brought one (the command line does)."""
+        if "policy" not in claim.options:
+            return self.agent
+        file = claim.options["policy"]
+        strict = self.agent.policy.read_only or bool(claim.options.get("read_only"))
+        return replace(self.agent, policy=policy.load(file, strict))
+
+    def _run(self, claim: Claim, journal: Journal, agent: Agent) -> Run:
+        brakes = Brakes(self.jobs.engine, claim.id, agent.policy, self.data_dir)
         return Run(
             journal,
             approve=_yes(claim) if claim.options.get("yes") else None,
