@@ -8,7 +8,7 @@ from devops_agent import __version__
 
 from .conftest import Agent
 
-COMMANDS = ("serve", "handle", "diagnose", "distil", "approve", "deny", "jobs", "job", "tools", "runbooks")
+COMMANDS = ("serve", "handle", "diagnose", "distil", "approve", "deny", "jobs", "job", "audit", "tools", "runbooks")
 
 
 def test_help_shows_all_commands_examples_and_exit_statuses(agent: Agent) -> None:
@@ -22,7 +22,7 @@ def test_help_shows_all_commands_examples_and_exit_statuses(agent: Agent) -> Non
         assert "model planner" in said
 
 
-@pytest.mark.parametrize("command", ["serve", "handle", "diagnose", "distil", "approve"])
+@pytest.mark.parametrize("command", ["serve", "handle", "diagnose", "distil", "approve", "audit"])
 def test_commands_have_examples(agent: Agent, command: str) -> None:
     said = agent(command, "--help").stdout.decode()
     assert f"devops-agent {command}" in said.partition("Examples:")[2]

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -71,6 +72,33 @@ def test_what_policy_asks_waits_and_goes_on_once_approved(agent: Agent, conflict
     again = agent("approve", name)
     assert again.returncode == 2
     assert b"does not wait for approval" in again.stderr
+
+
+def test_the_audit_trail_tells_all_of_it_and_notices_a_changed_entry(
+    agent: Agent, conflict: Conflict, tmp_path: Path
+) -> None:
+    agent("handle", conflict.log, "--inventory", conflict.inventory, "--yes")
+    shown = agent("audit", "--json")
+    said = json.loads(shown.stdout)
+    assert (shown.returncode, said["intact"], said["problems"]) == (0, True, [])
+    events = [entry["event"] for entry in said["entries"]]
+    assert events[0] == "submitted"
+    assert [event for event in events if event in ("planned", "approved", "action ended", "verified")] == [
+        "planned",
+        "approved",
+        "action ended",
+        "action ended",
+        "verified",
+    ]
+    planned = next(entry for entry in said["entries"] if entry["event"] == "planned")
+    assert planned["data"]["actions"][0]["commands"][0]["pid"] == conflict.stray.pid
+    job = said["entries"][0]["job"]
+    assert b"free_port" in agent("audit", job, "--limit", "1000").stdout
+    with sqlite3.connect(tmp_path / "data" / "devops_agent.db") as database:
+        database.execute("UPDATE audit SET actor = 'somebody' WHERE event = 'approved'")
+    changed = agent("audit")
+    assert changed.returncode == 3
+    assert b"was changed after it was written" in changed.stderr
 
 
 def test_what_is_denied_is_not_done(agent: Agent, conflict: Conflict) -> None:
@@ -223,6 +251,7 @@ def test_a_folder_of_several_places_is_refused(agent: Agent, tmp_path: Path) -> 
         (("job", "job_x"), "no job 'job_x'"),
         (("approve", "job_x"), "no job 'job_x'"),
         (("deny", "job_x"), "no job 'job_x'"),
+        (("audit", "job_x"), "no job 'job_x'"),
         (("jobs", "--status", "lost"), "--status"),
     ],
 )

@@ -1,20 +1,21 @@
-"""`audit`: who or what did what, and whether the record is still the one that was written."""
+"""`audit`: who or what did what, when; and whether the trail is as it was written."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from devops_agent.cli import options, terminal
 
+if TYPE_CHECKING:
+    from devops_agent.jobs.audit import Entry
+
 AUDIT = """\b
 Examples:
-  devops-agent audit                     everything, and whether the chain of hashes holds
-  devops-agent audit --job ID --json     one job, for scripts
-
-Exit status: 0 the chain holds, 1 it is broken.
+  devops-agent audit                    the newest entries of all jobs
+  devops-agent audit ID --json          everything about one job, with exact commands
 """
 
 
@@ -24,46 +25,40 @@ def register(app: typer.Typer) -> None:
 
 
 def audit(
-    job: Annotated[str | None, typer.Option(metavar="ID", help="Only this job.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many of the last entries.")] = 200,
+    name: Annotated[str | None, typer.Argument(metavar="ID", help="Only this job.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many, the newest.")] = 100,
     as_json: options.Json = False,
 ) -> None:
-    """The audit trail, verified.
+    """Show the audit trail, and verify all of it.
 
-    Each entry is bound to the one before by a hash, so that a changed, missing or added entry shows.
+    Each entry is bound to the one before by a hash. Exit status 3 where an entry was changed, taken out or put in.
     """
     from devops_agent import bootstrap
     from devops_agent.jobs import audit as trail
 
-    engine = bootstrap.open_jobs(options.settings()).engine
-    entries = trail.entries(engine, job, limit=limit, newest=True)
-    wrong = list(trail.broken(engine))
+    store = bootstrap.open_jobs(options.settings())
+    if name is not None:
+        store.job(name)
+    found = trail.entries(store.engine, name, limit, newest=True)
+    problems = list(trail.broken(store.engine))
     if as_json:
-        terminal.write_json({"entries": [_plain(each) for each in entries], "intact": not wrong, "wrong": wrong})
+        entries = [{**asdict(each), "at": each.at.isoformat()} for each in found]
+        terminal.write_json({"intact": not problems, "problems": problems, "entries": entries})
     else:
-        rows = [
-            (str(each.id), f"{each.at:%Y-%m-%d %H:%M:%S}", each.job, each.event, each.actor, _brief(each.data))
-            for each in entries
-        ]
-        if rows:
-            terminal.table(("entry", "when (UTC)", "job", "event", "by", "what"), rows)
-        for line in wrong:
-            terminal.remark(f"BROKEN: {line}")
-        if not wrong:
-            terminal.hint("the chain of hashes holds")
-    if wrong:
-        raise typer.Exit(1)
+        rows = [(str(e.id), f"{e.at:%Y-%m-%d %H:%M:%S}", e.job, e.event, e.actor, _gist(e)) for e in found]
+        terminal.table(("entry", "at (UTC)", "job", "event", "by", "what"), rows)
+        for each in problems:
+            terminal.remark(f"the audit trail is BROKEN: {each}")
+        if not problems:
+            terminal.hint("the trail is intact")
+    raise typer.Exit(3 if problems else 0)
 
 
-def _plain(entry: Any) -> dict[str, Any]:
-    return {**asdict(entry), "at": entry.at.isoformat()}
-
-
-def _brief(data: dict[str, Any]) -> str:
-    """The few values that say what an entry is about."""
+def _gist(entry: Entry) -> str:
+    """The part of an entry that a line has room for."""
+    data: dict[str, Any] = entry.data
     if "actions" in data:
-        return (
-            f"{data.get('cause')}: {', '.join(each['tool'] for each in data['actions'])} ({data['fingerprint'][:12]})"
-        )
-    wanted = ("action", "status", "verdict", "reason", "title", "over", "fingerprint")
-    return " ".join(str(data[key])[:80] for key in wanted if data.get(key) not in (None, ""))
+        tools = ", ".join(str(each.get("tool")) for each in data["actions"])
+        return f"{data.get('cause')}: {tools} (plan {str(data.get('fingerprint'))[:12]})"
+    told = [str(data[key]) for key in ("action", "status", "verdict", "reason", "title") if data.get(key)]
+    return " ".join(told)[:120]

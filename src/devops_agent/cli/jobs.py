@@ -101,7 +101,7 @@ def job(name: Id, as_json: options.Json = False) -> None:
     if as_json:
         terminal.write_json(report.to_json(found))
     else:
-        terminal.write(render.to_text(found).rstrip("\n"))
+        terminal.report(render.to_text(found).rstrip("\n"))
 
 
 def _open() -> Jobs:
@@ -128,7 +128,7 @@ def _decide(name: str, granted: bool, plan: str | None, reason: str, as_json: bo
     settings = options.settings()
     worker = bootstrap.build_worker(settings, store, bootstrap.build_agent(settings))
     with repair.stopping(name, store, settings):
-        found = repair.finish(name, store, worker, asking=not as_json)
+        found = repair.finish(name, store, worker, asking=False)
     repair.show(name, found, as_json)
 
 

@@ -77,6 +77,28 @@ def heading(title: str, rest: str = "", good: bool = False) -> None:
         write(f"{title}  {rest}".rstrip())
 
 
+def report(text: str) -> None:
+    """A report's text; on a terminal its status, decisive lines, headings and proofs stand out."""
+    if not rich_wanted():
+        write(text)
+        return
+    out = console()
+    for number, each in enumerate(text.split("\n")):
+        out.print(styled(each, _style(each, number == 0)), soft_wrap=True)
+
+
+def _style(line: str, first: bool) -> str:
+    if first:
+        return "bold green" if line.startswith(("RESOLVED", "NO FAILURE")) else "bold yellow"
+    if line.startswith("  FAIL"):
+        return "red"
+    if line.startswith("  pass"):
+        return "green"
+    if line.startswith(" > "):
+        return "bold"
+    return "bold cyan" if line[:1].isalpha() else ""
+
+
 def line(label: str, text: str, strong: bool = False, dim: bool = False) -> None:
     """A line of a log behind its number; `strong` ones are what a conclusion rests on."""
     if not rich_wanted():
