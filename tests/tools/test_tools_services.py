@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from devops_agent.errors import BadArguments, NotAllowed
+from devops_agent.errors import BadArguments, CommandFailed, NotAllowed
 from devops_agent.inventory import Inventory, Place
 from devops_agent.model import Step
 from devops_agent.tools import supervisors
@@ -187,7 +187,10 @@ class Says:
         return self.said
 
     def read(self, path: str, limit: int = 0) -> bytes:
-        return {"/proc/uptime": b"5000.0 1\n", "/proc/stat": b"cpu 1\nbtime 1700000000\n"}[path]
+        known = {"/proc/uptime": b"5000.0 1\n", "/proc/stat": b"cpu 1\nbtime 1700000000\n"}
+        if path not in known:
+            raise CommandFailed(f"{path}: no such file")
+        return known[path]
 
 
 def seen(kind: str, output: str, code: int = 0) -> dict[str, Any]:
