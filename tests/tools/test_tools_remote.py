@@ -1,4 +1,4 @@
-"""Hosts that are reached by a command. `ssh`, `docker` and `kubectl` are small programs here that do with argv as those."""
+"""Hosts reached by a command. `ssh`, `docker` and `kubectl` are small programs here that treat argv as those do."""
 
 from __future__ import annotations
 
