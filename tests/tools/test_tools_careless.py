@@ -77,7 +77,7 @@ def test_shell_signs_in_arguments_stay_text(tools: Toolbox, workspace: Path) -> 
     assert not (workspace / "owned").exists()
 
 
-@pytest.mark.parametrize("pid", [1, os.getpid(), os.getppid()])
+@pytest.mark.parametrize("pid", [1, os.getpid(), os.getppid()], ids=["first", "own", "parent"])
 def test_processes_that_are_never_ended(tools: Toolbox, pid: int) -> None:
     refused(tools, "end_process", match="not ended", pid=pid)
 
