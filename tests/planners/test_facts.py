@@ -30,8 +30,8 @@ def test_values_lose_what_stood_around_them(raw: str, expected: str) -> None:
 
 
 def test_the_first_hit_names_and_a_line_may_name_several() -> None:
-    assert facts([hit(port="80"), hit(port="81", host="a")]) == {"port": "80", "host": "a"}
-    assert facts([hit(package="a", package_2="b")]) == {"package": ["a", "b"]}
+    assert facts([hit(port="80"), hit(port="81", host="db")]) == {"port": "80", "host": "db"}
+    assert facts([hit(package="ab", package_2="cd")]) == {"package": ["ab", "cd"]}
     assert facts([hit(nonsense="1")]) == {}
 
 

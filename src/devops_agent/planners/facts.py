@@ -23,7 +23,7 @@ def facts(hits: Iterable[Hit]) -> dict[str, Any]:
         own: dict[str, list[str]] = {}
         for group, value in hit.groups.items():
             name, text = fact_name(group), clean(value)
-            if name in FACTS and text and text not in own.setdefault(name, []):
+            if name in FACTS and (len(text) > 1 or text.isdigit()) and text not in own.setdefault(name, []):
                 own[name].append(text)
         for name, values in own.items():
             if values and name not in found:

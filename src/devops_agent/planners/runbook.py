@@ -38,6 +38,9 @@ _FLOORS = ((6, 0.7), (40, 0.3))
 _UNSURE = frozenset({"path", "port", "command"})
 """What only stands somewhere near is shown, but never bound into a tool's arguments."""
 
+_BEGAN = 30
+"""So many lines before the decisive one, the same words are about the same failure."""
+
 PASSED = "passed"
 """How the ids of findings begin that say: the log shows it, but it is over."""
 
@@ -145,24 +148,31 @@ def _speaks_for_itself(digest: Digest, found: list[Candidate]) -> bool:
 def _facts(candidate: Candidate, digest: Digest) -> tuple[dict[str, Any], dict[str, Any]]:
     """What patterns named: the candidate's own, then others on its very line. And all that with what stands around."""
     lines = set(candidate.hits[0].lines)
+    own = [one for hit in candidate.hits for one in _in_order(hit, candidate.runbook, digest)]
     beside = [hit for hit in digest.hits if hit not in candidate.hits and lines & set(hit.lines)]
     same = [hit for hit in digest.hits if hit.signature == candidate.runbook.id and hit not in candidate.hits]
-    named = facts([*candidate.hits, *_further(candidate, digest), *same, *beside])
+    named = facts([*own, *same, *beside])
     more = around(named, candidate.hits, digest.evidence)
     return named | {name: more[name] for name in more if name not in _UNSURE}, named | more
 
 
-def _further(candidate: Candidate, digest: Digest) -> Iterator[Hit]:
-    """The candidate's hits once more, for each other line of the excerpt on which they matched."""
-    sources = candidate.runbook.patterns()
-    for hit in candidate.hits:
-        if "(?P<" not in sources[hit.pattern][1]:
-            continue
-        regex = compiled(sources[hit.pattern][1])
-        for one in digest.evidence:
-            if one.line in hit.lines and (match := regex.search(one.text)):
-                groups = {name: value for name, value in match.groupdict().items() if value}
-                yield hit.model_copy(update={"groups": groups})
+def _in_order(hit: Hit, runbook: Any, digest: Digest) -> Iterator[Hit]:
+    """A hit as it was on each line of the excerpt: those shortly before the decisive line first, for they began it."""
+    source = runbook.patterns()[hit.pattern][1]
+    matched = [one for one in digest.evidence if one.line in hit.lines] if "(?P<" in source else []
+    decisive = next((one.line or 0 for one in matched if one.text.strip() == hit.text.strip()), hit.lines[0])
+    regex = compiled(source)
+    rows = [(one, match) for one in matched if (match := regex.search(one.text))]
+    copies = [
+        (
+            one.line or 0,
+            hit.model_copy(update={"groups": {name: text for name, text in match.groupdict().items() if text}}),
+        )
+        for one, match in rows
+    ]
+    yield from (copy for line, copy in copies if decisive - _BEGAN <= line < decisive)
+    yield hit
+    yield from (copy for line, copy in copies if not decisive - _BEGAN <= line < decisive)
 
 
 def _bindings(runbook: Any, found: dict[str, Any], service: str | None, look: Looking) -> dict[str, Any]:
