@@ -1,15 +1,17 @@
-"""Reading a log: files, bytes and streams, plain or compressed, into the lines that the later steps look at."""
+"""Reading a log: small ones whole, large ones by one pass that finds the windows worth reading."""
 
 from __future__ import annotations
 
-import io
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 from devops_agent.distil.clean import clean, decode
 from devops_agent.distil.formats import Message, detect, message
+from devops_agent.distil.stored import SMALL, Source, Stored, expanded
+from devops_agent.distil.windows import Piece, windows
 from devops_agent.scan import Signatures
+
+__all__ = ["Source", "Text", "expand", "read"]
 
 
 @dataclass(slots=True)
@@ -24,36 +26,46 @@ class Text:
     format: str
 
 
-def read(source: Path | str | bytes | BinaryIO, signatures: Signatures | None) -> Text:  # noqa: ARG001
-    """The log behind a path, in bytes or in a stream."""
-    if isinstance(source, Path | str):
-        data = Path(source).read_bytes()
-    elif isinstance(source, bytes):
-        data = source
-    else:
-        data = source.read()
-    size = len(data)
-    raw = decode(expand(data)).split("\n")
-    if raw and raw[-1] == "":
-        raw.pop()
-    lines = [clean(line) for line in raw]
-    kind = detect([*raw[:300], *raw[-300:]])
-    return Text(list(range(1, len(lines) + 1)), lines, [message(line) for line in lines], len(lines), size, kind)
+def read(source: Source, signatures: Signatures | None) -> Text:
+    """The log behind a path, in bytes or in a stream, plain or compressed."""
+    with Stored(source) as stored:
+        if stored.size <= SMALL:
+            return _whole(stored)
+        pieces, total = windows(stored, signatures)
+        return _pieced(pieces, total, stored.given)
 
 
 def expand(data: bytes) -> bytes:
     """The content of a compressed log, by its first bytes; anything else as it is."""
-    if data[:2] == b"\x1f\x8b":
-        import gzip
+    return b"".join(expanded(iter([data]), data[:16]))
 
-        return gzip.GzipFile(fileobj=io.BytesIO(data)).read()
-    if data[:6] == b"\xfd7zXZ\x00":
-        import lzma
 
-        return lzma.decompress(data)
-    if data[:4] == b"\x28\xb5\x2f\xfd":
-        import zstandard
+def _whole(stored: Stored) -> Text:
+    raw = decode(stored.read(0, stored.size)).split("\n")
+    if raw and raw[-1] == "":
+        raw.pop()
+    lines = [clean(line) for line in raw]
+    messages = [message(line) for line in lines]
+    return Text(list(range(1, len(lines) + 1)), lines, messages, len(lines), stored.given, _format(raw))
 
-        with zstandard.ZstdDecompressor().stream_reader(data) as reader:
-            return reader.read()
-    return data
+
+def _pieced(pieces: Sequence[Piece], total: int, given: int) -> Text:
+    """The windows one after the other, an empty line between them where something is left out."""
+    numbers: list[int] = []
+    lines: list[str] = []
+    raw: list[str] = []
+    for piece in pieces:
+        part = decode(piece.data).split("\n")
+        if part and part[-1] == "":
+            part.pop()
+        if numbers and piece.line > numbers[-1] + 1:
+            numbers.append(numbers[-1] + 1)
+            lines.append("")
+        raw.extend(part)
+        numbers.extend(range(piece.line, piece.line + len(part)))
+        lines.extend(clean(line) for line in part)
+    return Text(numbers, lines, [message(line) for line in lines], total, given, _format(raw))
+
+
+def _format(raw: Sequence[str]) -> str:
+    return detect([line[:2000] for line in (*raw[:300], *raw[-300:])])

@@ -1,0 +1,215 @@
+"""The bytes of a log, readable at any offset: a file as it lies, a small log in memory, the rest in a temporary file.
+
+Compressed logs and those in wide encodings are turned into plain bytes piece by piece; memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from devops_agent.distil.clean import encoding
+from devops_agent.errors import RequestError
+
+SMALL = 1 << 21
+"""Logs up to this size are read whole; larger ones are scanned, and only windows of them are read."""
+LARGEST = 16 << 30
+"""Bytes that a log may have once it is expanded: beyond lies somebody's compression bomb."""
+PIECE = 1 << 20
+
+Source = Path | str | bytes | BinaryIO
+
+
+class Stored:
+    """Plain bytes of one log. `given` is the size of what was handed in, before anything was expanded."""
+
+    def __init__(self, source: Source) -> None:
+        self._file: BinaryIO | None = None
+        self._memory = b""
+        self.given = 0
+        if isinstance(source, Path | str):
+            self._open(Path(source))
+        elif isinstance(source, bytes):
+            self._take(iter([source]), source[:4096])
+        else:
+            pieces = _pieces(source)
+            first = next(pieces, b"")
+            self._take(_chain(first, pieces), first[:4096])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the plain log."""
+        return self._size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """So many bytes from there, fewer at the end."""
+        if self._file is None:
+            return self._memory[offset : offset + length]
+        return os.pread(self._file.fileno(), length, offset)
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Fill the buffer from there; gives the number of bytes."""
+        if self._file is None:
+            piece = self._memory[offset : offset + len(buffer)]
+            buffer[: len(piece)] = piece
+            return len(piece)
+        got = 0
+        while got < len(buffer):
+            count = os.preadv(self._file.fileno(), [buffer[got:]], offset + got)
+            if count == 0:
+                break
+            got += count
+        return got
+
+    def _open(self, path: Path) -> None:
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise RequestError(f"log: cannot be read: {path}: {error.strerror}") from error
+        head = file.read(4096)
+        regular = path.is_file()
+        if regular and not compressed(head) and not encoding(head):
+            self._file = file
+            self._size = self.given = os.fstat(file.fileno()).st_size
+            if self._size <= SMALL:
+                self._memory = head + file.read()
+                self._size = self.given = len(self._memory)
+                file.close()
+                self._file = None
+            return
+        with file:
+            self._take(_chain(head, _pieces(file)), head)
+
+    def _take(self, pieces: Iterator[bytes], head: bytes) -> None:
+        """Expand, and keep in memory what is small, else in a temporary file."""
+        plain = expanded(self._counted(pieces), head)
+        first = next(plain, b"")
+        plain = _narrow(_chain(first, plain), encoding(first[:4096]))
+        kept: list[bytes] = []
+        size = 0
+        for piece in plain:
+            size += len(piece)
+            if size > LARGEST:
+                raise RequestError(f"log: more than {LARGEST >> 30} GiB once it is expanded")
+            if self._file is None and size > SMALL:
+                self._file = tempfile.TemporaryFile(prefix="devops-agent-")  # noqa: SIM115  closed in __exit__
+                self._file.writelines(kept)
+                kept.clear()
+            if self._file is None:
+                kept.append(piece)
+            else:
+                self._file.write(piece)
+        if self._file is None:
+            self._memory = b"".join(kept)
+        else:
+            self._file.flush()
+        self._size = size
+
+    def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self.given += len(piece)
+            yield piece
+
+
+def compressed(head: bytes) -> str | None:
+    """The compression that a log's first bytes show: gz, xz, zst or bz2."""
+    if head[:2] == b"\x1f\x8b":
+        return "gz"
+    if head[:6] == b"\xfd7zXZ\x00":
+        return "xz"
+    if head[:4] == b"\x28\xb5\x2f\xfd":
+        return "zst"
+    return "bz2" if head[:3] == b"BZh" and head[4:10] == b"1AY&SY" else None
+
+
+def expanded(pieces: Iterator[bytes], head: bytes) -> Iterator[bytes]:
+    """The plain bytes, piece by piece. A log that breaks off in the middle gives what there is of it."""
+    kind = compressed(head)
+    if kind is None:
+        yield from pieces
+    elif kind == "gz":
+        yield from _gunzip(pieces)
+    elif kind == "zst":
+        import zstandard
+
+        yield from _decompressed(pieces, zstandard.ZstdDecompressor().decompressobj, (zstandard.ZstdError,))
+    elif kind == "xz":
+        import lzma
+
+        yield from _decompressed(pieces, lzma.LZMADecompressor, (lzma.LZMAError, EOFError))
+    else:
+        import bz2
+
+        yield from _decompressed(pieces, bz2.BZ2Decompressor, (OSError, EOFError))
+
+
+def _gunzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """All members of a gz file, in bounded pieces."""
+    import zlib
+
+    worker = zlib.decompressobj(31)
+    for piece in pieces:
+        data = piece
+        while data:
+            try:
+                yield worker.decompress(data, PIECE)
+            except zlib.error:
+                return
+            data = worker.unconsumed_tail
+            if worker.eof:
+                data = worker.unused_data.lstrip(b"\0")
+                worker = zlib.decompressobj(31)
+
+
+def _decompressed(pieces: Iterator[bytes], new: object, broken: tuple[type[Exception], ...]) -> Iterator[bytes]:
+    """All frames of a stream whose decompressor has `decompress`, `eof` and `unused_data`."""
+    worker = new()  # type: ignore[operator]
+    for piece in pieces:
+        data = piece
+        while data:
+            try:
+                for start in range(0, len(data), 1 << 16):
+                    rest = data[start : start + (1 << 16)]
+                    if worker.eof:
+                        break
+                    yield worker.decompress(rest)
+            except broken:
+                return
+            if not worker.eof:
+                break
+            data = worker.unused_data + data[start + (1 << 16) :]
+            worker = new()  # type: ignore[operator]
+
+
+def _narrow(pieces: Iterator[bytes], wide: str | None) -> Iterator[bytes]:
+    """UTF-16 and UTF-32 as UTF-8; anything else as it is."""
+    if wide is None:
+        yield from pieces
+        return
+    decoder = codecs.getincrementaldecoder(wide)("replace")
+    for piece in pieces:
+        yield decoder.decode(piece).removeprefix("\ufeff").encode("utf-8", "replace")
+    yield decoder.decode(b"", True).encode("utf-8", "replace")
+
+
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    while piece := stream.read(PIECE):
+        yield piece
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    if first:
+        yield first
+    yield from rest
