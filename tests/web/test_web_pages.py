@@ -179,6 +179,15 @@ def test_unknown_pages(service):
         assert service.http.get("/dashboard", params={"page": page}).status_code == 200
 
 
+def test_what_a_person_must_do_is_not_called_quiet(tmp_path):
+    with serving(tmp_path, planner=Wanting([[]])) as service:
+        service.post("first line\nERROR: the thing is broken")
+        text = service.http.get("/dashboard").text
+    assert "All is quiet" not in text
+    assert "1 of the recent incidents needs a person" in text
+    assert "ERROR: the thing is broken" in text
+
+
 def test_older_ones_are_on_further_pages(tmp_path):
     with serving(tmp_path, planner=Wanting([[]])) as service:
         service.post(*[f"ERROR number {number}" for number in range(30)])

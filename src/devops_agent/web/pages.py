@@ -53,6 +53,7 @@ def dashboard() -> ResponseReturnValue:
     jobs = backend().jobs
     page = _page()
     recent = jobs.list(limit=PER_PAGE + 1, offset=(page - 1) * PER_PAGE)
+    ended = [row for row in recent[:PER_PAGE] if row.status in ("done", "error")]
     waiting = jobs.list(status="approval", limit=50)
     running = [row for status in ("running", "queued") for row in jobs.list(status=status, limit=20)]
     running += [row for row in jobs.list(status="waiting", limit=50) if row.waiting != "approval"]
@@ -60,7 +61,8 @@ def dashboard() -> ResponseReturnValue:
         "dashboard.html",
         waiting=[(row, report, heading(row, report)) for row in waiting for report in [jobs.report(row.id)]],
         running=running,
-        recent=[row for row in recent[:PER_PAGE] if row.status in ("done", "error")],
+        recent=[(row, heading(row, jobs.report(row.id))) for row in ended],
+        open=sum(row.outcome in ("needs_person", "unresolved", "error") for row in ended),
         counts=jobs.counts(),
         page=page,
         more=len(recent) > PER_PAGE,
