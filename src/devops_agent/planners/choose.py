@@ -89,7 +89,7 @@ def _candidate(runbook: Any, hits: list[Hit], floor: float) -> Candidate:
 
 
 def _score(runbook: Any, hit: Hit, floor: float) -> float:
-    return CERTAINTY[runbook.strength(hit.pattern)] * (0.4 + 0.6 * max(hit.weight, floor))
+    return CERTAINTY[runbook.strength(hit.pattern)] * (0.25 + 0.75 * max(hit.weight, floor))
 
 
 def _explain(found: list[Candidate], causes: Causes) -> None:
