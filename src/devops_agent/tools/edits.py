@@ -287,6 +287,14 @@ def line(text: str, wanted: str) -> str:
     return text if plain in (each.strip() for each in text.splitlines()) else _appended(text, plain)
 
 
+def block(text: str, wanted: str) -> str:
+    """See that a block of lines is there (a PEM certificate); appended where it is not."""
+    plain = wanted.strip() + "\n"
+    if any(ord(character) < 32 and character not in "\n\r" for character in plain):
+        raise BadArguments("wanted: control characters in it")
+    return text if plain.strip() in text else _appended(text, plain.rstrip("\n"))
+
+
 def one_line(new: Any) -> str:
     """A value as text that fits on one line; booleans as files write them."""
     plain = str(new).lower() if isinstance(new, bool) else str(new)
@@ -322,4 +330,4 @@ FORMS: dict[str, Form] = {
     "json": Form(structured.json_entries, structured.json_put),
     "toml": Form(structured.toml_entries, structured.toml_put),
 }
-EDITORS: dict[str, Callable[..., str]] = {"replace": replace, "flag": flag, "line": line}
+EDITORS: dict[str, Callable[..., str]] = {"replace": replace, "flag": flag, "line": line, "block": block}

@@ -1,0 +1,151 @@
+"""Locks: who holds one, whether that process lives, and releasing one whose holder is proven dead."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import Any
+
+from devops_agent.errors import CommandFailed, NotAllowed, StalePlan
+from devops_agent.inventory import Place
+from devops_agent.model import Run, Wait
+from devops_agent.tools import processes
+from devops_agent.tools.base import Commands, Host, change, probe
+from devops_agent.tools.commands import hashed
+from devops_agent.tools.secrecy import require_readable
+
+_PID_FIELDS = ("pid", "process", "holder")
+
+
+@probe
+def lock_holder(host: Host, place: Place, lock: str | None = None, file: str | None = None) -> dict[str, Any]:
+    """Who holds a lock of the inventory (or a lock file): `state` is free, alive, dead or unknown.
+
+    Dead only where the file names a process on this host that is gone, and nobody has the file open.
+    """
+    path, holder = _target(place, lock, file)
+    found = host.stat(path)
+    facts: dict[str, Any] = {"lock": lock, "file": path, "exists": found is not None, "pid": None, "command": None}
+    if found is None:
+        return facts | {"state": "free", "fields": {}, "seconds": None}
+    fields = _fields(host, place, path)
+    pid = _pid(fields, holder)
+    open_by = list(host.holders(host.resolve(path))[host.resolve(path)])
+    process = processes.look(host, pid) if pid else None
+    facts |= {
+        "fields": fields,
+        "seconds": round(max(time.time() - found.modified, 0), 1),
+        "open_by": open_by,
+        "pid": pid,
+    }
+    keeper = process or next(filter(None, (processes.look(host, each) for each in open_by)), None)
+    if keeper:
+        facts |= {"pid": keeper.pid, "command": keeper.command, "holder_seconds": round(processes.age(host, keeper), 1)}
+        younger = processes.age(host, keeper) < facts["seconds"] - 5
+        return facts | {"state": "unknown" if younger and keeper.pid not in open_by else "alive"}
+    return facts | {"state": "dead" if pid and _of_this_host(host, fields) else "unknown"}
+
+
+@change(effect="destroy")
+def release_lock(host: Host, place: Place, lock: str, *, content: str) -> Commands:  # noqa: ARG001 - for the guards
+    """Release a lock of the inventory with the command that it names; only when the holder is proven dead."""
+    entry = place.inventory.locks[lock]
+    fields = _fields(host, place, place.path(entry.file))
+    yield Run(argv=tuple(_filled(word, fields) for word in entry.release), cwd=place.workspace, timeout=60)
+    yield Wait(probe="lock_holder", args={"lock": lock}, expect=('result.state == "free"',), limit=5)
+
+
+@release_lock.pin
+def _seen(host: Host, place: Place, lock: str) -> dict[str, Any]:
+    return {"content": _content(host, _target(place, lock, None)[0])}
+
+
+@release_lock.already
+def _released(host: Host, place: Place, lock: str) -> bool:
+    return host.stat(_target(place, lock, None)[0]) is None
+
+
+@release_lock.precondition
+def _holder_is_dead(host: Host, place: Place, lock: str, *, content: str) -> None:
+    path, _ = _target(place, lock, None)
+    if not place.inventory.locks[lock].release:
+        raise NotAllowed(f"the inventory does not say how lock {lock!r} is released")
+    if _content(host, path) != content:
+        raise StalePlan(f"lock {lock!r} has changed since the plan was made")
+    seen = lock_holder.call({"host": host, "place": place, "lock": lock})
+    if seen["state"] != "dead":
+        who = f"pid {seen['pid']}: {seen['command']}" if seen["command"] else "its holder cannot be proven dead"
+        raise NotAllowed(f"lock {lock!r} is not released: {who} ({seen['state']})")
+
+
+@change(effect="read", repeatable=True)
+def wait_until(probe: str, args: dict[str, Any], expect: list[str], limit: float = 30.0) -> Commands:
+    """Wait until a probe shows what is expected (`result.field == literal`), for at most `limit` seconds (600)."""
+    if not expect or not 0 < limit <= 600:
+        raise NotAllowed("wait_until: give expect, and a limit of at most 600 seconds")
+    yield Wait(probe=probe, args=args, expect=tuple(expect), limit=limit)
+
+
+def _target(place: Place, lock: str | None, file: str | None) -> tuple[str, str | None]:
+    if lock is not None:
+        if lock not in place.inventory.locks:
+            raise NotAllowed(
+                f"lock: {lock!r} is not in the inventory (known: {', '.join(place.inventory.locks) or 'none'})"
+            )
+        entry = place.inventory.locks[lock]
+        return place.path(entry.file), entry.holder
+    if not file:
+        raise NotAllowed("lock_holder: give lock or file")
+    return place.path(file), None
+
+
+def _content(host: Host, path: str) -> str:
+    return hashed(host.read(path, 65536)) if host.stat(path) else ""
+
+
+def _fields(host: Host, place: Place, path: str) -> dict[str, str]:
+    """What a lock file says: JSON, `key: value` lines, or just a pid."""
+    try:
+        text = host.read(require_readable(host, place, path), 65536).decode("utf-8", "replace").strip()
+    except CommandFailed:
+        return {}
+    if re.fullmatch(r"\d{1,7}", text):
+        return {"pid": text}
+    try:
+        data = json.loads(text)
+        if isinstance(data, dict):
+            return {str(key): str(value)[:300] for key, value in data.items() if isinstance(value, str | int | float)}
+    except ValueError:
+        pass
+    found = re.findall(r"^\s*([\w.-]{1,40})\s*[:=]\s*(.{1,300}?)\s*$", text, re.M)
+    first = re.match(r"\s*(\d{1,7})\s*$", text.splitlines()[0]) if text else None
+    return dict(found) or ({"pid": first[1]} if first else {})
+
+
+def _pid(fields: dict[str, str], holder: str | None) -> int | None:
+    names = (holder,) if holder else tuple(name for name in fields if name.lower() in _PID_FIELDS)
+    for name in names:
+        if fields.get(name, "").isdigit():
+            return int(fields[name])
+    return None
+
+
+def _of_this_host(host: Host, fields: dict[str, str]) -> bool:
+    """Whether the lock was taken on this host, as far as it says where (`Host`, or `Who: user@host`)."""
+    named = next((value for key, value in fields.items() if key.lower() in ("host", "hostname")), "")
+    who = next((value for key, value in fields.items() if key.lower() == "who"), "")
+    named = named or who.rpartition("@")[2] * ("@" in who)
+    return not named or named in ("localhost", host.read("/proc/sys/kernel/hostname", 256).decode().strip())
+
+
+def _filled(word: str, fields: dict[str, str]) -> str:
+    """`{ID}` of the release command, from the lock file; only plain identifiers are let through."""
+
+    def value(found: re.Match[str]) -> str:
+        held = fields.get(found[1], "")
+        if not re.fullmatch(r"[A-Za-z0-9][\w.:@/+-]{0,200}", held):
+            raise NotAllowed(f"the lock file says nothing usable for {found[0]}")
+        return held
+
+    return re.sub(r"\{(\w+)\}", value, word)

@@ -1,0 +1,108 @@
+"""Releases and migrations: which release is in use, rolling its link back, applying what is pending."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Any
+
+from devops_agent.errors import CommandFailed, NotAllowed, StalePlan
+from devops_agent.inventory import Place, Releases
+from devops_agent.model import Run
+from devops_agent.tools.base import Commands, Host, change, probe
+
+
+@probe
+def release_state(host: Host, place: Place, service: str) -> dict[str, Any]:
+    """Which release of a service its link points to, which ones there are (oldest first), and the one before it."""
+    entry = _releases(place, service)
+    current = host.resolve(place.path(entry.current))
+    names = _known(host, place, entry)
+    name = posixpath.basename(current)
+    before = names[names.index(name) - 1] if name in names and names.index(name) > 0 else None
+    return {
+        "service": service,
+        "current": name,
+        "valid": host.stat(current) is not None,
+        "releases": names,
+        "previous": before,
+    }
+
+
+@change(effect="change", repeatable=True)
+def use_release(place: Place, service: str, release: str, *, before: str) -> Commands:  # noqa: ARG001 - for undo
+    """Point the link of a service to another of its releases. Takes effect when the service is restarted."""
+    entry = _releases(place, service)
+    yield _link(place, entry, release)
+
+
+@use_release.pin
+def _seen(host: Host, place: Place, service: str) -> dict[str, Any]:
+    return {"before": posixpath.basename(host.resolve(place.path(_releases(place, service).current)))}
+
+
+@use_release.already
+def _in_use(host: Host, place: Place, service: str, release: str) -> bool:
+    return posixpath.basename(host.resolve(place.path(_releases(place, service).current))) == release
+
+
+@use_release.precondition
+def _is_there(host: Host, place: Place, service: str, release: str, before: str) -> None:
+    entry = _releases(place, service)
+    if release not in _known(host, place, entry):
+        raise NotAllowed(f"release: {release!r} is none of {', '.join(_known(host, place, entry))}")
+    if posixpath.basename(host.resolve(place.path(entry.current))) != before:
+        raise StalePlan(f"another release of {service} is in use than the one that was seen")
+
+
+@use_release.undo
+def _back(place: Place, service: str, before: str) -> Commands:
+    yield _link(place, _releases(place, service), before)
+
+
+@probe
+def migration_status(host: Host, place: Place) -> dict[str, Any]:
+    """What the inventory's command says about database migrations; `pending` where that can be told from its words."""
+    migrations = place.inventory.migrations
+    if migrations is None or not migrations.status:
+        raise NotAllowed("the inventory does not say how the state of migrations is asked for")
+    ended = host.attempt(*migrations.status, timeout=60, cwd=place.workspace)
+    words = re.findall(r"\b(pending|not applied|unapplied|outstanding|behind|\[ \])", ended.text, re.I)
+    none = re.search(r"\bno (pending|outstanding)|up[- ]to[- ]date|0 pending", ended.text, re.I)
+    return {"code": ended.code, "text": ended.text[-8000:], "pending": bool(words) and not none}
+
+
+@change(effect="change")
+def apply_migrations(place: Place) -> Commands:
+    """Apply pending database migrations with the inventory's command."""
+    migrations = place.inventory.migrations
+    if migrations is None or not migrations.apply:
+        raise NotAllowed("the inventory does not say how migrations are applied")
+    yield Run(argv=migrations.apply, cwd=place.workspace, timeout=600)
+
+
+def _releases(place: Place, service: str) -> Releases:
+    entry = place.service(service).releases
+    if entry is None:
+        raise NotAllowed(f"the inventory names no releases of {service!r}")
+    return entry
+
+
+def _known(host: Host, place: Place, entry: Releases) -> list[str]:
+    """The folders of all releases, in the order of their numbers."""
+    try:
+        names = host.folder(place.path(entry.all))
+    except CommandFailed:
+        return []
+    current = posixpath.basename(entry.current)
+    return sorted((name for name in names if name != current and not name.startswith((".", "-"))), key=_natural)
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _link(place: Place, entry: Releases, release: str) -> Run:
+    current = place.path(entry.current)
+    target = posixpath.relpath(posixpath.join(place.path(entry.all), release), posixpath.dirname(current))
+    return Run(argv=("ln", "-sfn", "--", target, current), cwd=place.workspace)
