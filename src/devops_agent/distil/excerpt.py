@@ -18,6 +18,10 @@ THRIFTY = 25
 """Budgets up to this many lines are not filled up: a line that says nothing costs more than it helps."""
 SURE = 0.72
 """What a line must have of the likeliest line's probability to be kept in a small budget."""
+REPORTED = 5
+"""Lines of a text that somebody typed or cut out: it is there because something failed."""
+SHORT = 200
+"""Lines of an excerpt, in which one plain trouble says that something failed."""
 
 
 @dataclass(slots=True)
@@ -123,5 +127,10 @@ def _failing(view: View, worth: dict[int, float]) -> bool:
         return True
     if view.marks.fine:
         return False
+    if view.size <= REPORTED:
+        fine = K["passed"] | K["nothing"] | K["quiet_level"]
+        return bool(worth) or not any(bits & fine for bits in view.bits)
+    if view.size <= SHORT:
+        return max(worth.values(), default=0.0) >= 1.4
     certain = K["diagnostic"] | K["fail_head"] | K["exception"] | K["trace_head"] | K["error_head"] | K["make"] | MARKED
     return any(view.bits[index] & certain and value >= 2.5 for index, value in worth.items())

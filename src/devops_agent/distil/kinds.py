@@ -1,3 +1,4 @@
+# ruff: noqa: E501  expressions are easier to compare on one line each
 """What sort of line: each kind is a bit, found by what many tools of many languages print alike.
 
 No expression names a project; where one names a tool, that tool's form is its documented output.

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  expressions are easier to compare on one line each
 """Where commands begin and where they end: the anchors that every CI system leaves in its log."""
 
 from __future__ import annotations

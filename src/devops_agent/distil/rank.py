@@ -36,7 +36,7 @@ _ALLOWED = K["counts"] | K["diagnostic"] | K["fail_head"]
 
 
 def landmarks(view: View) -> dict[int, float]:
-    """The worth of each line that says by itself that something went wrong; a repeated shape is worth less each time."""
+    """The worth of each line that itself says that something went wrong; a repeated shape is worth less each time."""
     worth: dict[int, float] = {}
     times: Counter[str] = Counter()
     failed = set(view.marks.failed)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  expressions are easier to compare on one line each
 """What secrets look like: by their own form (tokens of vendors, JWTs), or by what stands before them.
 
 Forms are from the vendors' documentation of their token formats. A rule masks its group `s`, or all that it matches.

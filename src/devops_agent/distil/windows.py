@@ -1,4 +1,4 @@
-"""Of a large log only windows are read: its head and tail, and where one pass found something that explains a failure."""
+"""Of a large log only windows are read: its head, its tail, and where one pass found what may explain a failure."""
 
 from __future__ import annotations
 

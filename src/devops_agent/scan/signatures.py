@@ -5,21 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from devops_agent.scan.pattern import Pattern
-
-TESTED = 4000
-"""Lines on which one pattern is tried at most: those that hold its literal, from the start of the log."""
+from devops_agent.scan.text import Text
 
 SHORTEST = 8
 WIDEST = 6
 """An anchor's characters at least; strings of a clause at most."""
-
-_WORD = re.compile(r"[a-z0-9_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +68,8 @@ class Signatures:
         for pattern in self.patterns:
             clauses = [each for each in pattern.literals if len(each) <= WIDEST and min(map(len, each)) >= SHORTEST]
             if pattern.role != "none" and clauses:
-                found.update(dict.fromkeys(min(clauses, key=lambda clause: (len(clause), -min(map(len, clause))))))
+                clauses.sort(key=lambda clause: (len(clause), -min(map(len, clause))))
+                found.update(dict.fromkeys(clauses[0]))
         kept: list[str] = []
         for text in sorted(found, key=len):
             if not any(shorter in text for shorter in kept):
@@ -92,7 +88,7 @@ class Signatures:
         """Patterns that count on these lines: of each owner whose `any` matches somewhere without one of its `none`
         matching there too, and whose `all` all match some line. `among` are the patterns that may match at all.
         """
-        text = _Text(lines)
+        text = Text(lines)
         wanted = set(range(len(self.patterns)) if among is None else among)
         results: list[Found] = []
         for indices in self._by_owner.values():
@@ -102,7 +98,7 @@ class Signatures:
             results.extend(self._owner(roles, wanted, text))
         return results
 
-    def _owner(self, roles: dict[str, list[int]], wanted: set[int], text: _Text) -> list[Found]:
+    def _owner(self, roles: dict[str, list[int]], wanted: set[int], text: Text) -> list[Found]:
         hits = {index: lines for index in roles["any"] if index in wanted and (lines := self._match(index, text))}
         if not hits:
             return []
@@ -119,62 +115,21 @@ class Signatures:
             return []
         return [Found(self.patterns[index], tuple(lines)) for index, lines in (hits | needed).items()]
 
-    def _match(self, index: int, text: _Text) -> list[int]:
-        """Indices of the lines on which the pattern matches, looked for only where its literals stand."""
+    def _match(self, index: int, text: Text) -> list[int]:
+        """Indices of the lines on which the pattern matches. It is compiled only if a line holds all its clauses."""
         clauses = self.patterns[index].literals
-        if not all(any(text.holds(part) for part in clause) for clause in clauses):
+        if not clauses:
+            search = self.regex(index).search
+            return [number for number, line in enumerate(text.lines) if search(line)]
+        for clause in clauses:
+            if not any(map(text.holds, clause)):
+                return []
+        rarest = min(clauses, key=len)
+        rest = [clause for clause in clauses if clause is not rarest]
+        numbers = text.where(rarest)
+        for clause in rest:
+            numbers = [number for number in numbers if any(map(text.folded[number].__contains__, clause))]
+        if not numbers:
             return []
         search = self.regex(index).search
-        if not clauses:
-            return [number for number, line in enumerate(text.lines) if search(line)]
-        rarest = min(clauses, key=len)
-        return [number for number in text.where(rarest) if search(text.lines[number])]
-
-
-class _Text:
-    """The lines, also as one lower-cased text, in which literals are looked for."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        self.lines = lines
-        self.lower = "\n".join(lines).lower()
-        self._starts: list[int] | None = None
-        self._words: set[str] | None = None
-        self._held: dict[str, bool] = {}
-
-    def holds(self, literal: str) -> bool:
-        """Whether the literal stands anywhere. In longer texts its inner words are looked up first."""
-        held = self._held.get(literal)
-        if held is None:
-            held = self._held[literal] = self._may_hold(literal) and literal in self.lower
-        return held
-
-    def where(self, clause: tuple[str, ...]) -> list[int]:
-        """Indices of the first lines that hold one of these strings, in order."""
-        starts = self._line_starts()
-        numbers: set[int] = set()
-        for literal in clause:
-            at, count = self.lower.find(literal), 0
-            while at >= 0 and count < TESTED:
-                number = bisect_right(starts, at) - 1
-                numbers.add(number)
-                count += 1
-                if number + 1 >= len(starts):
-                    break
-                at = self.lower.find(literal, starts[number + 1])
-        return sorted(numbers)
-
-    def _may_hold(self, literal: str) -> bool:
-        if len(self.lower) < 40_000:
-            return True
-        if self._words is None:
-            self._words = set(_WORD.findall(self.lower))
-        inner = [found for found in _WORD.finditer(literal) if found.start() > 0 and found.end() < len(literal)]
-        return all(found[0] in self._words for found in inner)
-
-    def _line_starts(self) -> list[int]:
-        if self._starts is None:
-            self._starts = [0]
-            for line in self.lower.split("\n"):
-                self._starts.append(self._starts[-1] + len(line) + 1)
-            self._starts.pop()
-        return self._starts
+        return [number for number in numbers if search(text.lines[number])]
