@@ -77,7 +77,7 @@ def _reason(over: bool, done: bool, after: Health, checks: tuple[CheckResult, ..
     results = after.results + checks
     if over:
         return "passes now: " + ", ".join(result.name for result in results if result.passed)
-    failing = [f"{result.name} ({result.detail})" for result in results if result.passed is False]
+    failing = [f"{result.name} ({result.detail[:200]})" for result in results if result.passed is False]
     if failing:
         return "still failing: " + "; ".join(failing)
     if not results:

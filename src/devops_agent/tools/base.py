@@ -149,7 +149,7 @@ class Tool:
             name: (p.annotation, ... if p.default is inspect.Parameter.empty else p.default)
             for name, p in self.parameters.items()
         }
-        return create_model(self.name, __config__=ConfigDict(extra="forbid"), **fields)
+        return create_model(self.name, __config__=ConfigDict(extra="forbid", coerce_numbers_to_str=True), **fields)
 
     def check(self, args: dict[str, Any]) -> dict[str, Any]:
         """The arguments in the types of the signature; raises BadArguments that names the parameter."""
