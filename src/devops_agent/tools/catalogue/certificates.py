@@ -49,7 +49,7 @@ def tls_inspect(
     if not re.fullmatch(r"[\w.:-]+", address) or (name and not re.fullmatch(r"[\w.*-]+", name)):
         raise NotAllowed("address: not an address")
     bundle = place.inventory.trust
-    trusted = ("-CAfile", place.path(bundle.bundle), "-no-CApath") if bundle else ()
+    trusted: tuple[str, ...] = ("-CAfile", place.path(bundle.bundle), "-no-CApath") if bundle else ()
     if bundle and not _PEM.search(host.read(place.path(bundle.bundle), 1 << 22).decode("utf-8", "replace")):
         trusted = ("-no-CAfile", "-no-CApath")  # openssl takes no empty bundle
     options = (*trusted, *(("-servername", name) if name else ()))
