@@ -14,6 +14,7 @@ from devops_agent.inventory import Datastore, Place
 from devops_agent.model import Run
 from devops_agent.tools import secrecy
 from devops_agent.tools.base import Commands, Host, change, probe
+from devops_agent.tools.commands import planned_edit
 
 _SECRETS = ("requirepass", "masterauth", "masteruser")
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,60}")
@@ -59,10 +60,11 @@ def redis_setting(host: Host, place: Place, datastore: str, name: str) -> dict[s
 
 
 @change(effect="change", repeatable=True, needs=("redis-cli",))
-def redis_set(place: Place, datastore: str, name: str, value: str, *, before: str) -> Commands:
+def redis_set(host: Host, place: Place, datastore: str, name: str, value: str, *, before: str) -> Commands:
     """Change a setting of a running Redis and, where it has a configuration file, keep it there too."""
     secrecy.require_not_weaker(name, before, value)
-    yield from _setting_commands(place, datastore, name, value)
+    yield Run(argv=(*_cli(place, datastore), "-e", "CONFIG", "SET", name, value), timeout=10)
+    yield from _kept(host, place, datastore, name, value)
 
 
 @redis_set.pin
@@ -80,14 +82,16 @@ def _is_so(host: Host, place: Place, datastore: str, name: str, value: str) -> b
 
 @redis_set.undo
 def _back(place: Place, datastore: str, name: str, before: str) -> Commands:
-    yield from _setting_commands(place, datastore, name, before)
+    yield Run(argv=(*_cli(place, datastore), "-e", "CONFIG", "SET", name, before), timeout=10)
 
 
-def _setting_commands(place: Place, datastore: str, name: str, value: str) -> Commands:
-    cli = _cli(place, datastore)
-    yield Run(argv=(*cli, "-e", "CONFIG", "SET", name, value), timeout=10)
-    if _entry(place, datastore).config:
-        yield Run(argv=(*cli, "-e", "CONFIG", "REWRITE"), timeout=10)
+def _kept(host: Host, place: Place, datastore: str, name: str, value: str) -> Commands:
+    """The line of the server's configuration file. Redis itself often may not write there, and would write all anew."""
+    config = _entry(place, datastore).config
+    if config:
+        edit = planned_edit(host, place, config, "words", {"key": name, "value": value})
+        if edit is not None:
+            yield edit
 
 
 def _setting(host: Host, place: Place, datastore: str, name: str) -> str | None:
