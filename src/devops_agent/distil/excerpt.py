@@ -123,6 +123,8 @@ def _decisive(weights: dict[int, float]) -> list[int]:
 
 def _failing(view: View, worth: dict[int, float]) -> bool:
     """Whether the log shows a failure: a command that ended badly, or else lines that cannot mean anything else."""
+    if all(view.blank):
+        return False
     if view.marks.failed:
         return True
     if view.marks.fine:
