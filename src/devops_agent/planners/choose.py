@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +19,13 @@ ANSWER = 0.35
 _UNDERNEATH = 0.3
 """What is left of a cause that another one explains."""
 
-_COMPARABLE = 0.45
+_COMPARABLE = 0.65
 """An explaining cause must itself be at least so strong, compared with what it explains."""
+
+_FINE = re.compile(
+    r"\bPASS(?:ED)?\b(?!.*\bFAIL)|^\s*(?:[✓✔√]|ok \d+\b)|(?:\.{2,}| -|:) ?(?:ok|OK|Passed|SKIPPED)$|\[ +OK \]"
+)
+"""A test that passed says so on its line, whatever words its name has."""
 
 
 @dataclass
@@ -45,6 +51,8 @@ def candidates(hits: Iterable[Hit], runbooks: Mapping[str, Any], causes: Causes,
     """All runbooks that were hit, the best first. `floor`: the least that any place counts (more in pasted lines)."""
     by_runbook: dict[str, list[Hit]] = {}
     for hit in hits:
+        if _FINE.search(hit.text):
+            continue
         if hit.signature in runbooks and hit.pattern < len(runbooks[hit.signature].match.any):
             by_runbook.setdefault(hit.signature, []).append(hit)
     found = [_candidate(runbooks[key], own, floor) for key, own in by_runbook.items()]
