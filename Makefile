@@ -24,6 +24,7 @@ $(VENV)/.installed: $(VENV)/.made requirements.txt pyproject.toml
 	@echo "installing the pinned requirements into $(VENV)"
 	@$(PIP) --requirement requirements.txt
 	@$(PIP) --no-deps --editable .
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
