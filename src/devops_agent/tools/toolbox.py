@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from devops_agent import condition
-from devops_agent.errors import AgentError, BadArguments, CommandTimedOut, NotAllowed, NotFound, ToolError
+from devops_agent.errors import AgentError, BadArguments, CommandTimedOut, ConfigError, NotAllowed, NotFound, ToolError
 from devops_agent.inventory import HostSpec, Place, Prefix
 from devops_agent.model import Action, Check, CheckResult, Command, Health, Outcome, Step, Wait
 from devops_agent.tools import checks, registry
@@ -151,7 +151,7 @@ class Toolbox:
         key = json.dumps(spec.command) if isinstance(spec, Prefix) else spec
         with self._lock:
             if key not in self._hosts:
-                self._hosts[key] = connect(spec, self.place.workspace, self.data_dir)
+                self._hosts[key] = self._guarded(lambda: connect(spec, self.place.workspace, self.data_dir))
             return self._hosts[key]
 
     def _spec(self, args: Mapping[str, Any]) -> HostSpec:
@@ -220,7 +220,7 @@ class Toolbox:
         """Errors of the operating system and of parsing, which a tool did not foresee, as ToolError."""
         try:
             return function()
-        except NotFound as error:
+        except (NotFound, ConfigError) as error:
             raise BadArguments(str(error)) from None
         except (OSError, ValueError, KeyError, LookupError, TypeError) as error:
             raise ToolError(f"{type(error).__name__}: {error}") from error

@@ -14,7 +14,7 @@ from devops_agent.model import Run, Wait
 from devops_agent.tools import secrecy, supervisors
 from devops_agent.tools.base import Commands, Host, change, probe
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.:/-]{0,252}$")]
+Name = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.:/-]*$", max_length=253)]
 
 
 @probe(needs=("docker",))
