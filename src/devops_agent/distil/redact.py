@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from devops_agent.distil.secrets import KEY_BEGIN, KEY_BODY, KEY_END, RULES, TRIGGER, is_secret
+from devops_agent.distil.secrets import KEY_BEGIN, KEY_BODY, KEY_END, RULES, Rule, is_secret
 
 _PLACEHOLDER = re.compile(r"\[redacted:[a-z-]+:\d+\]")
 _REPEATED = 8
@@ -28,7 +28,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text with its secrets masked. Lines stay lines: their number does not change."""
-        lines = [self.line(line) for line in text.split("\n")]
+        rules = _possible(RULES, text.lower())
+        lines = [self._line(line, rules) for line in text.split("\n")]
         self._block = ""
         masked = "\n".join(lines)
         for secret, placeholder in self._known.items():
@@ -39,11 +40,13 @@ class Redactor:
 
     def line(self, line: str) -> str:
         """One line of a text whose lines are given in order (private keys go over several)."""
+        return self._line(line, RULES)
+
+    def _line(self, line: str, rules: Sequence[Rule]) -> str:
         if self._block or "-----BEGIN" in line:
             line = self._key(line)
-        if TRIGGER.search(line):
-            for kind, rule in RULES:
-                line = rule.sub(lambda found, kind=kind: self._mask(found, kind), line)  # type: ignore[misc]
+        for kind, rule, _ in _possible(rules, line.lower()):
+            line = rule.sub(lambda found, kind=kind: self._mask(found, kind), line)  # type: ignore[misc]
         for rule in self._own:
             line = rule.sub(lambda found: self._mask(found, "own"), line)
         return line
@@ -83,6 +86,21 @@ class Redactor:
             self._block = ""
             return line
         return head + self._block
+
+
+def _possible(rules: Sequence[Rule], lower: str) -> list[Rule]:
+    """The rules that can apply to a text, with those of their strings that stand in it."""
+    possible = []
+    for kind, rule, needs in rules:
+        held = []
+        for group in needs:
+            present = tuple([need for need in group if need in lower])
+            if not present:
+                break
+            held.append(present)
+        else:
+            possible.append((kind, rule, tuple(held)))
+    return possible
 
 
 def redact(text: str, own: Iterable[str] = ()) -> tuple[str, dict[str, int]]:

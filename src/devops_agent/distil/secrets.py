@@ -23,8 +23,8 @@ _TOKENS = r"""
 | npm_[A-Za-z0-9]{36} | pypi-[A-Za-z0-9_-]{50,300} | rubygems_[a-f0-9]{48} | oy2[a-z0-9]{43}
 | hf_[A-Za-z0-9]{30,60} | r8_[A-Za-z0-9]{37} | gsk_[A-Za-z0-9]{40,60}
 | do[opr]_v1_[a-f0-9]{64} | dckr_(?:pat|oat)_[\w-]{20,60} | dapi[a-f0-9]{32}(?:-\d)?
-| SG\.[\w-]{16,32}\.[\w-]{32,64} | key-[a-f0-9]{32} | (?:AC|SK)[a-f0-9]{32} | re_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,40}
-| \d{8,10}:AA[\w-]{33} | [MNO][A-Za-z\d_-]{23,27}\.[\w-]{6}\.[\w-]{27,40}
+| SG\.[\w-]{16,32}\.[\w-]{32,64} | key-[a-f0-9]{32} | re_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,40}
+| \d{8,10}:AA[\w-]{33}
 | shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32} | sq0(?:atp|csp|idp)-[\w-]{22,43} | EAAA[\w-]{60}
 | hv[sbr]\.[\w-]{20,300} | [A-Za-z0-9]{14}\.atlasv1\.[\w-]{60,80} | lin_api_[A-Za-z0-9]{32,48}
 | NRAK-[A-Z0-9]{27} | NRJS-[a-f0-9]{19} | gl(?:sa|c)_[A-Za-z0-9+/_=]{32,200} | sntry[su]_[\w+/=-]{40,300}
@@ -33,9 +33,14 @@ _TOKENS = r"""
 | HRKU-[\w-]{36,70} | fo1_[\w-]{43} | fm[12][ar]?_[A-Za-z0-9+/=]{60,400} | sbp_[a-f0-9]{40} | vc[pkrai]_[\w]{24,80}
 | pscale_(?:tkn|pw|oauth)_[\w.=-]{32,64} | nfp_[A-Za-z0-9]{36} | CCIPAT_[\w]{20,80} | bk[ua]{2}_[a-z0-9]{40}
 | figd_[\w-]{40} | ntn_[A-Za-z0-9]{40,60} | secret_[A-Za-z0-9]{43} | tskey-[a-z]+-[\w-]{20,80} | EZ[AT]K[A-Za-z0-9]{54}
-| pat[A-Za-z0-9]{14}\.[a-f0-9]{64} | pul-[a-f0-9]{40} | sqp_[a-f0-9]{40} | cmVmdGtuOj[A-Za-z0-9]{40,60}
-| ops_eyJ[\w+/=-]{100,900} | xkeysib-[a-f0-9]{64}-\w{16} | [a-f0-9]{32}-us\d{1,2} | LTAI[A-Za-z0-9]{12,24}
+| pul-[a-f0-9]{40} | sqp_[a-f0-9]{40} | cmVmdGtuOj[A-Za-z0-9]{40,60}
+| ops_eyJ[\w+/=-]{100,900} | xkeysib-[a-f0-9]{64}-\w{16} | LTAI[A-Za-z0-9]{12,24}
 | t1\.[A-Z0-9a-z_-]+\.[A-Za-z0-9_-]{86} | AQVN[\w-]{35,38} | dt0c01\.[A-Z0-9]{24}\.[A-Z0-9]{64} | cfut_\w{40,60}
+"""
+
+_VAGUE_TOKENS = r"""
+  (?:AC|SK)[a-f0-9]{32} | [MNO][A-Za-z\d_-]{23,27}\.[\w-]{6}\.[\w-]{27,40} | [a-f0-9]{32}-us\d{1,2}
+| pat[A-Za-z0-9]{14}\.[a-f0-9]{64}
 """
 
 _NAME = (
@@ -51,8 +56,9 @@ _ASSIGNED = (
     + r")(?:[_-](?:id|value|key|base64|b64|prod|dev|test|staging|live|\d{1,3}))?"
 )
 
-RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
+_RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("token", re.compile(r"(?<![A-Za-z0-9_/+-])(?:" + _TOKENS + r")(?![A-Za-z0-9])", re.VERBOSE)),
+    ("token", re.compile(r"(?<![A-Za-z0-9_/+-])(?:" + _VAGUE_TOKENS + r")(?![A-Za-z0-9])", re.VERBOSE)),
     ("jwt", re.compile(r"(?<![\w-])eyJ[\w-]{8,2000}\.[\w-]{4,4000}(?:\.[\w-]{4,2000}){0,3}")),
     ("webhook", re.compile(r"https://hooks\.slack\.com/(?:services|workflows)/(?P<s>[\w/]{20,120})")),
     ("webhook", re.compile(r"https://(?:\w+\.)?discord(?:app)?\.com/api/webhooks/(?P<s>\d{10,22}/[\w-]{40,90})")),
@@ -76,7 +82,10 @@ RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
             r"(?i)\b(?:proxy-)?authorization\b[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256|key)\s+)?(?P<s>[^\s\"',;]{6,4000})"
         ),
     ),
-    ("header", re.compile(r"(?i)\b(?:bearer|basic)\s+(?P<s>[A-Za-z0-9+/_.~-]{16,4000}={0,2})")),
+    (
+        "header",
+        re.compile(r"\b(?:[Bb]earer|BEARER|Basic|BASIC)\s+(?P<s>(?=\S{0,100}\d)[A-Za-z0-9+/_.~-]{16,4000}={0,2})"),
+    ),
     ("header", re.compile(r"(?i)\b(?:set-cookie|cookie)[\"']?\s{0,3}:\s{0,3}[\"']?(?P<s>[^\r\n\"']{6,4000})")),
     (
         "header",
@@ -140,34 +149,96 @@ RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "named",
         re.compile(
-            r"(?i)(?:^|[\s,{;])[A-Z][A-Z0-9_]{0,40}(?:"
-            + _NAME
-            + r")[A-Z0-9_]{0,12}:(?P<s>[^\s\"'`,;<>()\[\]{}|]{6,400})"
+            r"(?:^|[\s,{;])(?:[A-Z0-9]{1,30}_){0,6}"
+            r"(?:PASS(?:WD|WORD|PHRASE)?|PWD|SECRET|TOKEN|(?:API|ACCESS|SECRET|PRIVATE)_?KEY)(?:_[A-Z0-9]{1,12}){0,2}"
+            r":(?P<s>[^\s\"'`,;<>()\[\]{}|]{6,400})"
+        ),
+    ),
+    (
+        "password",
+        re.compile(
+            r"(?i)(?:^|[\s\"'{,_-])pass(?:word|wd|phrase)[\"']?\s{0,4}:\s{1,6}(?P<s>[^\s\"'`,;<>()\[\]{}|]{6,400})(?=\s*$|,)"
         ),
     ),
     ("base64", re.compile(r"\"auth\"\s*:\s*\"(?P<s>[A-Za-z0-9+/]{8,400}={0,2})\"")),
     ("base64", re.compile(r"\b_auth(?:Token)?\s*=\s*[\"']?(?P<s>[^\s\"']{8,400})")),
 )
 
-TRIGGER = re.compile(
-    r"(?i)pass|pwd|secret|token|key|auth|cred|jwt|bearer|basic|cookie|session|salt|dsn|://|eyj|identified|code=|sig=|sas="
-    r"|-u|-p|-a |a(?:k|s|ro|id|bi|cc)ia|gh[pousr]_|github_pat|gl\w+-|gl\w+_|xox|xapp|sk[-_]|rk_|pk_|aiza|ya29|gocspx|1//0|npm_|pypi-|rubygems"
-    r"|oy2|hf_|r8_|gsk_|v1_|dckr_|dapi|sg\.|[as][ck][a-f0-9]{32}|re_|:aa|[mno][\w-]{23,27}\.|shp|sq0|eaaa|hv[sbr]\.|atlasv1|lin_"
-    r"|nr|sntry|dp\.|akcp|at(?:att|bb|ctt)|hrku|fo1_|fm|sbp_|vc\w_|pscale|nfp_|ccipat|bk|figd|ntn_|ez[at]k|\.[a-f0-9]{64}|pul-|sqp_|cmvm"
-    r"|ops_|xkeys|-us\d|ltai|t1\.|aqvn|dt0c|cfut|:\d{4,5}:|/\S+@"
+_NAMES = (
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "key",
+    "credential",
+    "auth",
+    "jwt",
+    "bearer",
+    "session",
+    "cookie",
+    "salt",
+    "dsn",
+)
+_SIGNS = ("=", ":")
+_FORMS = (
+    "akia", "asia", "aroa", "aida", "abia", "acca", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat", "glpat-", "glptt-",
+    "gldt-", "glrt-", "glcbt-", "glimt-", "glagent-", "glsoat-", "glffct-", "gloas-", "xox", "xapp-", "sk-", "sk_", "rk_", "pk_",
+    "whsec_", "aiza", "ya29.", "gocspx-", "1//0", "npm_", "pypi-", "rubygems_", "oy2", "hf_", "r8_", "gsk_", "_v1_", "dckr_",
+    "dapi", "sg.", "key-", "re_", ":aa", "shpat_", "shpca_", "shppa_", "shpss_", "sq0", "eaaa", "hvs.", "hvb.", "hvr.", "atlasv1",
+    "lin_api_", "nrak-", "nrjs-", "glsa_", "glc_", "sntry", "pmak-", "dp.pt.", "dp.st.", "dp.ct.", "dp.sa.", "age-secret", "akcp",
+    "atatt3", "atbb", "atctt3", "hrku-", "fo1_", "fm1", "fm2", "sbp_", "vcp_", "vck_", "vcr_", "vca_", "vci_", "pscale_", "nfp_",
+    "ccipat_", "bkua_", "bkaa_", "bkpa_", "figd_", "ntn_", "secret_", "tskey-", "eztk", "ezak", "pul-", "sqp_", "cmvmdgtuoj",
+    "ops_eyj", "xkeysib-", "ltai", "t1.", "aqvn", "dt0c01.", "cfut_",
+)  # fmt: skip
+_NEEDS: tuple[tuple[tuple[str, ...], ...], ...] = (
+    (_FORMS,),
+    (("ac", "sk", "-us", "."),),
+    (("eyj",),),
+    (("hooks.slack",),),
+    (("/webhooks/",),),
+    (("webhook.office",),),
+    (("://",), ("@",)),
+    (("://",), ("@",)),
+    (("=",), ("?", "&", ";")),
+    (("authorization",),),
+    (("bearer", "basic"),),
+    (("cookie",),),
+    (("x-", "-token", "-key"), _SIGNS),
+    (("-", "/"), ("pass", "pwd", "token", "secret", "key", "credential")),
+    (("mysql", "mariadb"), ("-p",)),
+    (("-p", "-w"), ("pass", "login", "twine", "ldap", "psql", "mongo", "sqlcmd", "zip", "7z", "kinit")),
+    (("redis-cli",),),
+    (("curl", "wget", "http"), ("-u", "-a")),
+    (("identified",),),
+    (("password",),),
+    (("machine",), ("password",)),
+    ((":",),),
+    (("@",), ("/",)),
+    (_NAMES, _SIGNS),
+    (_NAMES, ("=",)),
+    (_NAMES, (":",)),
+    (("pass", "pwd", "secret", "token", "key"), (":",)),
+    (("pass",), (":",)),
+    (('"auth"',),),
+    (("_auth",),),
 )
 
+Rule = tuple[str, re.Pattern[str], tuple[tuple[str, ...], ...]]
+RULES: tuple[Rule, ...] = tuple((kind, rule, needs) for (kind, rule), needs in zip(_RULES, _NEEDS, strict=True))
+"""Each rule with what the lower-cased text must hold for it: of each group one string."""
+
+
 _HARMLESS = re.compile(
-    r"(?i)(?:\*+|x{3,}|\.{2,}|-+|_+|<.*>?|\$.*|%.*|\{.*|\[.*|\(.*|&.*|@.*|null|nil|none|undefined|true|false|yes|no|on|off|empty|missing|required|optional|invalid"
+    r"(?i)(?:\*+|x{3,}|\.{2,}|-+|_+|<.*>?|\$\w*|\$[({].*|%\w*%|%[a-z]|%[({].*|\{\{.*|\{\w*\}?|\[\w*\]?|\(\w*\)?|@\w+@?|null|nil|none|undefined|true|false|yes|no|on|off|empty|missing|required|optional|invalid"
     r"|expired|unset|set|secure|masked|hidden|redacted|filtered|removed|default|auto|env|string|str|int|bool|boolean|integer|text|bytes|object|function|type"
     r"|error|failed|failure|success|succeeded|ok|found|not|is|was|are|the|for|in|at|to|of|and|or|with|from|by|on|a|an|this|that|value|name|key|token|password|secret"
     r"|expected|unexpected|unknown|incorrect|wrong|changed|updated|created|deleted|rejected|denied|accepted|enabled|disabled|read|write|used|basic|bearer|identifier"
     r"|n/?a|todo|tbd|self|request|requests|response|file|path|user|username|class|def|import|return|new|var|let|const|match|matches|mismatch|length|index|version"
-    r"|process\.env\S*|os\.environ\S*|env\.\S*|secrets?\.\S*|vault:\S*|ref\+\S*|file:\S*|arn:\S*|/[\w./-]*|\d{1,5}|https?:.*)"
+    r"|process\.env\S*|os\.environ\S*|env\.\S*|secrets?\.\S*|vault:\S*|ref\+\S*|file:\S*|arn:\S*|/[\w.-]{1,30}(?:/[\w.-]{1,30}){1,20}/?|/\w{0,20}|\d{1,5}|https?:.*)"
     r"[.,:;!?]*"
 )
 _CODE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\(.*|[a-z_]+(?:\.[a-z_]+)+|.*(?:::|->).*")
-_WORD = re.compile(r"[a-z]+|[A-Z][a-z]+|[A-Za-z]+(?:[-_ ][A-Za-z]+)+")
+_WORD = re.compile(r"[a-z]+|[A-Z][a-z]+|[A-Z]?[a-z]+(?:[-_ ][A-Z]?[a-z]+)+|[A-Z]+(?:_[A-Z]+)*")
 
 
 def is_secret(kind: str, value: str) -> bool:
