@@ -24,8 +24,15 @@ _COMPARABLE = 0.65
 
 _FINE = re.compile(
     r"\bPASS(?:ED)?\b(?!.*\bFAIL)|^\s*(?:[✓✔√]|ok \d+\b)|(?:\.{2,}| -|:) ?(?:ok|OK|Passed|SKIPPED)$|\[ +OK \]"
+    r"|^\S+\.py::\S+\["
 )
-"""A test that passed says so on its line, whatever words its name has."""
+"""A test that passed says so on its line (or only its name is told), whatever words its name has."""
+
+_QUIET = re.compile(
+    r"(?:^|[\s\[|:])(?:DEBUG|TRACE|INFO|VERBOSE|FINE)(?:$|[\s\]|:])|\blevel[\"']?[=:] ?[\"']?(?:debug|info|trace)\b"
+    r"|^(?:debug|info|trace|verbose):"
+)
+"""A program that says something at such a level does not take it for its failure."""
 
 
 @dataclass
@@ -97,7 +104,8 @@ def _candidate(runbook: Any, hits: list[Hit], floor: float) -> Candidate:
 
 
 def _score(runbook: Any, hit: Hit, floor: float) -> float:
-    return CERTAINTY[runbook.strength(hit.pattern)] * (0.25 + 0.75 * max(hit.weight, floor))
+    weight = hit.weight * (0.4 if _QUIET.search(hit.text) else 1.0)
+    return CERTAINTY[runbook.strength(hit.pattern)] * (0.25 + 0.75 * max(weight, floor))
 
 
 def _explain(found: list[Candidate], causes: Causes) -> None:
