@@ -242,6 +242,18 @@ class Place:
                     return name
         return next(iter(services)) if len(services) == 1 else None
 
+    def services_here(self) -> list[str]:
+        """The services on the place's own host: what a call that names no service is about."""
+        return [name for name in self.inventory.services if self.host_of(name) == self.inventory.host]
+
+    def service_with(self, file: str) -> str | None:
+        """The service whose configuration, template or log a file is."""
+        wanted = self.path(file)
+        for name, service in self.inventory.services.items():
+            if wanted in (self.path(each) for each in (*service.config, *service.templates, *service.logs)):
+                return name
+        return None
+
     def host_of(self, service: str | None) -> HostSpec:
         """Where a service runs; the place's own host for anything else."""
         entry = self.inventory.services.get(service) if service else None

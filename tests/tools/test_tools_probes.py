@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import os
+import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +17,7 @@ from devops_agent.errors import BadArguments, NotAllowed, ToolError
 from devops_agent.model import Step
 from devops_agent.tools.toolbox import Toolbox
 
-from .conftest import alive
+from .conftest import alive, eventually
 
 Box = Callable[..., Toolbox]
 
@@ -165,3 +167,67 @@ def test_a_host_that_is_no_address_is_told(box: Box) -> None:
         tools.probe("service_status", {"service": "shop"})
     with pytest.raises(ToolError):
         box(services={"shop": {"host": "ssh://-oProxyCommand=x"}}).probe("service_status", {"service": "shop"})
+
+
+def test_a_file_is_read_and_edited_where_its_service_runs(box: Box, workspace: Path) -> None:
+    (workspace / "in-machine").write_text('#!/bin/sh\necho "$1" >> seen\nexec "$@"\n')
+    (workspace / "in-machine").chmod(0o755)
+    (workspace / "there.env").write_text("THERE=1\n")
+    (workspace / "here.env").write_text("HERE=1\n")
+    there = {"host": {"command": ["./in-machine"]}, "config": ["there.env"]}
+    tools = box(services={"there": there, "here": {"config": ["here.env"]}})
+    assert (
+        tools.preview(Step(tool="set_value", args={"file": "there.env", "key": "A", "value": 1}), 1).host
+        == "./in-machine"
+    )
+    assert tools.preview(Step(tool="set_value", args={"file": "here.env", "key": "A", "value": 1}), 1).host == "local"
+    assert tools.probe("env_value", {"name": "HERE"})["present"]
+    assert not tools.probe("env_value", {"name": "THERE"})["present"]  # not on this host
+    assert tools.probe("env_value", {"name": "THERE", "service": "there"})["present"]
+
+
+@pytest.mark.skipif(not shutil.which("dnsmasq"), reason="dnsmasq is not installed")
+def test_names_asked_of_one_server(box: Box, port: int) -> None:
+    argv = [
+        "dnsmasq",
+        "--no-daemon",
+        "--no-resolv",
+        "--no-hosts",
+        f"--port={port}",
+        "--listen-address=127.0.0.1",
+        "--bind-interfaces",
+    ]
+    argv += [
+        "--address=/shop.lab/10.1.2.3",
+        "--local=/lab/",
+        "--txt-record=t.lab,hello",
+        "--cname=www.lab,shop.lab",
+        "--pid-file=",
+    ]
+    with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as server:
+        try:
+            tools, asked = box(), {"server": "127.0.0.1", "port": port}
+            assert eventually(lambda: tools.probe("dns_lookup", {"name": "shop.lab", **asked})["found"])
+            assert tools.probe("dns_lookup", {"name": "shop.lab", **asked})["addresses"] == ["10.1.2.3"]
+            assert tools.probe("dns_lookup", {"name": "t.lab", "kind": "TXT", **asked})["addresses"] == ["hello"]
+            assert tools.probe("dns_lookup", {"name": "no.lab", **asked})["status"] == "no such name"
+            assert tools.probe("dns_lookup", {"name": "example.org", **asked})["status"] == "refused"
+        finally:
+            server.kill()
+    assert tools.probe("dns_lookup", {"name": "shop.lab", **asked})["status"] == "refused connection"
+
+
+def test_names_as_programs_see_them(box: Box) -> None:
+    assert box().probe("dns_lookup", {"name": "localhost"})["found"]
+    assert not box().probe("dns_lookup", {"name": "no-such-name.invalid"})["found"]
+    with pytest.raises(NotAllowed):
+        box().probe("dns_lookup", {"name": "x", "server": "not-an-address"})
+    assert isinstance(box().probe("resolver", {})["servers"], list)
+
+
+def test_what_a_cgroup_uses(box: Box) -> None:
+    seen = box().probe("cgroup_usage", {"pid": os.getpid()})
+    assert seen["pid"] == os.getpid()
+    assert seen["memory_limit"] is None or seen["memory_limit"] > 1 << 20
+    with pytest.raises(ToolError, match="no such process"):
+        box().probe("cgroup_usage", {"pid": 4_190_000})

@@ -54,7 +54,7 @@ def editable(host: Host, place: Place, service: str | None, file: str | None) ->
         return [place.path(file)]
     if not place.known:
         raise NotAllowed("there is no inventory; name the file (file) and the setting (key) that is meant")
-    services = [service] if service else list(place.inventory.services)
+    services = [service] if service else place.services_here()
     files = [place.path(path) for name in services for path in place.service(name).config]
     return [path for path in dict.fromkeys(files) if not place.is_protected(path)]
 

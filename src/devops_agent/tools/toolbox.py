@@ -172,6 +172,9 @@ class Toolbox:
             entry = entries.get(str(args.get(key)))
             if entry is not None and entry.host:
                 return entry.host
+        file = args.get("file")
+        if isinstance(file, str) and file:
+            return self.place.host_of(self.place.service_with(file))
         port = args.get("port")
         owner = self.place.service_on(port) if isinstance(port, int) and not isinstance(port, bool) else None
         return self.place.host_of(owner)

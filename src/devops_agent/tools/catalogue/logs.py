@@ -35,11 +35,11 @@ def read_log(
         return _joined([_journal(host, _name(unit), lines)])
     if container:
         return _joined([_container(host, (), _name(container), lines)])
-    names = [service] if service else list(place.inventory.services)
+    names = [service] if service else place.services_here()
     if not names:
         raise NotAllowed("there is no inventory that names a log; give file, unit or container")
     share = max(lines // len(names), 20)
-    found = [log for name in names for log in _of_service(host, place, name, share) if service or _here(place, name)]
+    found = [log for name in names for log in _of_service(host, place, name, share)]
     if not found:
         raise CommandFailed(f"no log of {', '.join(names)} could be read")
     return _joined(found)
@@ -110,11 +110,6 @@ def _joined(found: list[dict[str, Any]]) -> dict[str, Any]:
         "truncated": any(log["truncated"] for log in found),
         "errors": [log["error"] for log in found if log.get("error")],
     }
-
-
-def _here(place: Place, name: str) -> bool:
-    """Whether a service runs on the place's own host: the door that a call without a service gets."""
-    return place.host_of(name) == place.inventory.host
 
 
 def _name(name: str) -> str:

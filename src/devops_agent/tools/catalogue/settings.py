@@ -127,7 +127,7 @@ def env_value(host: Host, place: Place, name: str, service: str | None = None) -
 
     `proper` is the value that a template documents, `hint` the comment above it. Values that look secret are not told.
     """
-    services = [service] if service else list(place.inventory.services)
+    services = [service] if service else place.services_here()
     where, values, documented = [], [], []
     for each in services:
         for path in place.service(each).config:
