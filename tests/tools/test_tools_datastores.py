@@ -44,7 +44,7 @@ def test_redis(redis: Toolbox, workspace: Path) -> None:
     outcome = redis.apply(action)
     assert outcome.status == "succeeded", outcome.output
     assert redis.probe("redis_setting", {"datastore": "cache", "name": "maxmemory"})["value"] == "67108864"
-    assert "maxmemory 64mb" in (workspace / "redis.conf").read_text()
+    assert "maxmemory 67108864" in (workspace / "redis.conf").read_text()
     assert redis.apply(action).status == "already"
     assert redis.revert(action).status == "succeeded"
     assert redis.probe("redis_setting", {"datastore": "cache", "name": "maxmemory"})["value"] == str(3 << 20)

@@ -123,6 +123,14 @@ def test_without_a_setting_or_an_inventory_it_asks(box: Box, workspace: Path) ->
         perform(box(), "increase_memory", mb=2, file="../elsewhere.env")
 
 
+def test_without_an_inventory_the_usual_files_are_named(box: Box, workspace: Path) -> None:
+    (workspace / ".github" / "workflows").mkdir(parents=True)
+    (workspace / ".github" / "workflows" / "ci.yml").write_text("jobs:\n  test:\n    timeout-minutes: 5\n")
+    with pytest.raises(NotAllowed, match=r"\.github/workflows/ci\.yml: jobs\.test\.timeout-minutes = 5"):
+        perform(box(), "increase_timeout", seconds=600)
+    assert perform(box(), "increase_timeout", seconds=600, file=".github/workflows/ci.yml")[1].status == "succeeded"
+
+
 def test_more_memory_than_the_machine_has_is_no_limit(box: Box, workspace: Path) -> None:
     (workspace / "app.env").write_text("MEMORY=1m\n")
     with pytest.raises(NotAllowed, match="the machine has"):

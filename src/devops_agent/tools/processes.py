@@ -108,7 +108,7 @@ def supervisor_name(process: Process) -> str | None:
         if process.name == name[:15] or (process.name.startswith("containerd-shim") and name == "containerd-shim"):
             return kind
     words = [os.path.basename(word) for word in process.command.split()[:3]]
-    if "supervisord" in words:
+    if any(word.endswith("supervisord") for word in words):
         return "supervisord"
     if process.command.startswith("PM2 ") or "God Daemon" in process.command:
         return "pm2"

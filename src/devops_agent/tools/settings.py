@@ -31,6 +31,11 @@ _MEMORY_FLAG = re.compile(
 )
 _TIME_FLAG = re.compile(r"(?<![\w-])(--timeout[= ]|--test-timeout[= ]|--testTimeout[= ])(\d+(?:ms|s|m|h)?)\b")
 _MEBI = 1 << 20
+_FOLDERS = (".", ".github/workflows", ".circleci")
+_USUAL = re.compile(
+    r"\.gitlab-ci\.yml|azure-pipelines\.yml|config\.yml|(docker-)?compose\.ya?ml|\.env|pytest\.ini|tox\.ini|pyproject\.toml"
+    r"|jest\.config\.json|package\.json|gradle\.properties|phpunit\.xml"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +52,38 @@ class Setting:
         return f"{self.file}: {self.key}{'' if self.editor == 'flag' else ' = '}{self.text}"
 
 
-def editable(host: Host, place: Place, service: str | None, file: str | None) -> list[str]:
-    """The files that may be edited: the one that is named, or those that the inventory lets a repair edit."""
+Find = Callable[[Host, list[str]], list[Setting]]
+
+
+def editable(host: Host, place: Place, service: str | None, file: str | None, find: Find) -> list[str]:
+    """The files that may be edited: the one that is named, or those that the inventory lets a repair edit.
+
+    Without an inventory it asks, naming what `find` sees in the usual files of a project.
+    """
     if file is not None:
         require_editable(host, place, file)
         return [place.path(file)]
     if not place.known:
-        raise NotAllowed("there is no inventory; name the file (file) and the setting (key) that is meant")
+        usual = [path for folder in _FOLDERS for path in _usual(host, place.path(folder))]
+        seen = "; ".join(str(each).removeprefix(f"{place.workspace}/") for each in find(host, usual)[:12])
+        asked = "there is no inventory; name the file (file) and the setting (key) that is meant"
+        raise NotAllowed(f"{asked}. There are: {seen}" if seen else asked)
     services = [service] if service else place.services_here()
     files = [place.path(path) for name in services for path in place.service(name).config]
     return [path for path in dict.fromkeys(files) if not place.is_protected(path)]
+
+
+def _usual(host: Host, folder: str) -> list[str]:
+    try:
+        names = host.folder(folder)
+    except CommandFailed:
+        return []
+    everything = folder.endswith("workflows")
+    return [
+        f"{folder}/{name}"
+        for name in names
+        if _USUAL.fullmatch(name) or (everything and name.endswith((".yml", ".yaml")))
+    ]
 
 
 def require_editable(host: Host, place: Place, file: str) -> None:

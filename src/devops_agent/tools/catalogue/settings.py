@@ -26,7 +26,7 @@ def increase_memory(
     Asks which one is meant where several settings could be. Takes effect when the service is restarted.
     """
     _within_machine(host, mb)
-    files = settings.editable(host, place, service, file)
+    files = settings.editable(host, place, service, file, settings.memory_settings)
     setting = settings.one(settings.memory_settings(host, files), key, "memory", files)
     yield from _raise(host, place, setting, mb * (1 << 20))
 
@@ -35,7 +35,7 @@ def increase_memory(
 def _enough_memory(
     host: Host, place: Place, mb: int, service: str | None = None, file: str | None = None, key: str | None = None
 ) -> bool:
-    files = settings.editable(host, place, service, file)
+    files = settings.editable(host, place, service, file, settings.memory_settings)
     setting = settings.one(settings.memory_settings(host, files), key, "memory", files)
     return settings.raised(setting, mb * (1 << 20)) is None
 
@@ -54,7 +54,7 @@ def increase_timeout(
 
     Asks which one is meant where several settings could be. Takes effect when what reads it starts anew.
     """
-    files = settings.editable(host, place, service, file)
+    files = settings.editable(host, place, service, file, settings.time_settings)
     setting = settings.one(settings.time_settings(host, files), key, "time", files)
     yield from _raise(host, place, setting, seconds)
 
@@ -68,7 +68,7 @@ def _enough_time(
     file: str | None = None,
     key: str | None = None,
 ) -> bool:
-    files = settings.editable(host, place, service, file)
+    files = settings.editable(host, place, service, file, settings.time_settings)
     setting = settings.one(settings.time_settings(host, files), key, "time", files)
     return settings.raised(setting, seconds) is None
 
