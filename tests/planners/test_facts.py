@@ -56,8 +56,8 @@ def test_tools_get_numbers_and_one_value() -> None:
     ("line", "expected"),
     [
         ("Successfully assigned shop/web-1 to node-7", {"namespace": "shop", "pod": "web-1", "node": "node-7"}),
-        ("$ kubectl -n stage describe pod api-0", {"namespace": "stage", "pod": "api-0"}),
-        ("$ curl 'https://api.example.test/v1/items'", {"url": "https://api.example.test/v1/items"}),
+        ("$ kubectl -n stage describe pod api-0", {"namespace": "stage", "pod": "api-0", "command": "kubectl"}),
+        ("$ curl 'https://api.example.test/v1/items'", {"url": "https://api.example.test/v1/items", "command": "curl"}),
         ("insert into orders (id) values (1);", {"table": "orders"}),
         ('no entry for user "web", database "shop"', {"user": "web", "database": "shop"}),
         ("systemd[1]: shop.service: Failed", {"unit": "shop.service"}),

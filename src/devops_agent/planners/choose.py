@@ -9,6 +9,7 @@ from typing import Any
 
 from devops_agent.model import Hit
 from devops_agent.runbooks.causes import Causes
+from devops_agent.runbooks.lines import compiled
 
 CERTAINTY = {"low": 0.5, "medium": 0.78, "high": 0.95}
 """How often a signature of that confidence is right where it stands at a decisive place."""
@@ -64,7 +65,7 @@ def candidates(hits: Iterable[Hit], runbooks: Mapping[str, Any], causes: Causes,
             by_runbook.setdefault(hit.signature, []).append(hit)
     found = [_candidate(runbooks[key], own, floor) for key, own in by_runbook.items()]
     _explain(found, causes)
-    return sorted(found, key=_order)
+    return _ordered(found)
 
 
 def confidences(found: list[Candidate]) -> dict[str, float]:
@@ -119,7 +120,20 @@ def _explain(found: list[Candidate], causes: Causes) -> None:
                 break
 
 
-def _order(candidate: Candidate) -> tuple[float, int, int, str]:
-    """The best score first; scores that hardly differ are decided by the earlier line, then by how much was named."""
-    named = sum(len(hit.groups) for hit in candidate.hits[:1])
-    return (-round(candidate.score, 1), candidate.first, -named, candidate.runbook.id)
+def _ordered(found: list[Candidate]) -> list[Candidate]:
+    """The best score first; scores that hardly differ are decided by the earlier line, then by who says more of it."""
+    found = sorted(found, key=lambda one: (-round(one.score, 1), one.first, one.runbook.id))
+    level = [one for one in found if (round(one.score, 1), one.first) == (round(found[0].score, 1), found[0].first)]
+    if len(level) > 1:
+        level.sort(key=lambda one: (-_explained(one), one.runbook.id))
+    return level + found[len(level) :]
+
+
+def _explained(candidate: Candidate) -> int:
+    """How much of a line the candidate's patterns account for: long words are more exact than short ones."""
+    sources = candidate.runbook.patterns()
+    lengths = [0]
+    for hit in candidate.hits:
+        match = compiled(sources[hit.pattern][1]).search(hit.text)
+        lengths.append(match.end() - match.start() if match else 0)
+    return max(lengths)

@@ -45,6 +45,8 @@ _SHAPES: tuple[tuple[str, ...], ...] = (
         r"\b(?i:queue)[ =:]+[\"'`](?P<queue>[\w.-]{2,200})[\"'`]",
         r"\b(?P<unit>[\w@-]{2,80}\.(?:service|socket|timer|mount))\b",
         r"\b(?i:branch)[ =:]+[\"'`](?P<branch>[\w./-]{1,200})[\"'`]",
+        r"^(?:[\w.@:~/ -]{0,60})?[$#%] (?:sudo )?(?P<command>[\w.+-]{2,40})(?: |$)",
+        r"^(?P<test>test\w{2,80}|Test\w{2,80}) \([\w.]{2,120}\) \.{3}\s*$",
         r"\b(?:exit(?:ed with)?|exited with|return) (?:code|status)[ :=]+(?P<exit_code>\d{1,3})\b",
         r"\bhost[ =:]+[\"'](?P<host>[\w.-]{2,253})[\"']",
         r"^PING (?P<host>[\w.-]{2,253}) \(",

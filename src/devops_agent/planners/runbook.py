@@ -219,7 +219,7 @@ def _step(item: Any, bindings: Mapping[str, Any]) -> Step:
     if item.wait_until:
         wait = item.wait_until
         args = {"probe": wait.probe, "args": arguments(wait.args, bindings), "expect": list(wait.expect)}
-        return Step(tool="wait_until", args={**args, "limit": wait.limit}, when=item.when, why=item.why)
+        return Step(tool="wait_until", args={**args, "limit": bind(wait.limit, bindings)}, when=item.when, why=item.why)
     return Step(tool=item.change, args=arguments(item.args, bindings), when=item.when, why=item.why)
 
 
