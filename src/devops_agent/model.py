@@ -153,7 +153,8 @@ class Run(Record):
     """A command as an argument list. `stdin_secret` names a secret of the inventory that is handed over by stdin.
 
     `detach`: what it starts stays (a service that nothing supervises); `ok` are the statuses that count as success;
-    `attempts`: how often it may be run until it succeeds (a test that may be flaky).
+    `attempts`: how often it may be run until it succeeds (a test that may be flaky); `keeps` are files that it
+    rewrites: a copy is kept for undo, and how it left them is remembered.
     """
 
     kind: Literal["run"] = "run"
@@ -165,6 +166,7 @@ class Run(Record):
     user: str | None = None
     timeout: float = 60.0
     stdin_secret: str | None = None
+    keeps: tuple[str, ...] = ()
 
 
 class Edit(Record):
@@ -183,7 +185,10 @@ class Edit(Record):
 
 
 class Restore(Record):
-    """Undo of an edit: put the kept copy with hash `before` back, if the file still has hash `after`."""
+    """Undo of an edit: put the kept copy with hash `before` back, if the file still has hash `after`.
+
+    `after` is `left` where a command rewrote the file: then it must be as that command left it.
+    """
 
     kind: Literal["restore"] = "restore"
     path: str
@@ -310,9 +315,13 @@ class CheckResult(Record):
 
 
 class Health(Record):
-    """All services' health and all harmless checks of the inventory at one moment."""
+    """All services' health and all harmless checks of the inventory at one moment.
+
+    `reported` are checks whose command stands in the incident's log: what failed there, whatever they say by now.
+    """
 
     results: tuple[CheckResult, ...] = ()
+    reported: tuple[str, ...] = ()
 
     def failed(self) -> set[str]:
         """Names of the checks that do not pass."""

@@ -33,7 +33,7 @@ from devops_agent.run import Run
 from devops_agent.scan import Signatures
 from devops_agent.tools import fresh
 from devops_agent.tools.toolbox import Toolbox
-from devops_agent.verify import recheck, verify
+from devops_agent.verify import first_look, recheck, verify
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def handle(incident: Incident, agent: Agent, place: Place, run: Run) -> None:
     the report is derived from the journal, at any moment."""
     toolbox = agent.toolbox(place)
     digest: Digest = run.step("distil", distil, incident, agent.signatures, agent.excerpt_lines)
-    before = run.step("health", toolbox.health)
+    before = run.step("health", first_look, incident, toolbox)
     for number in range(agent.max_attempts):
         attempt = run.scope(number)
         look = Look(toolbox, attempt, failing(before, run))

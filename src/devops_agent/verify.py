@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from devops_agent.model import Approval, CheckResult, Health, Outcome, Plan, Recheck, Verification
+from devops_agent.model import Approval, CheckResult, Health, Incident, Outcome, Plan, Recheck, Verification
 from devops_agent.run import Run
 from devops_agent.tools.toolbox import Toolbox
+
+
+def first_look(incident: Incident, toolbox: Toolbox) -> Health:
+    """What is broken before we touch anything, and which checks the log says have failed."""
+    text = incident.log
+    reported = []
+    for name, check in toolbox.place.inventory.checks.items():
+        program = check.command[0] if check.command else ""
+        if " ".join(check.command) in text or ("/" in program and program in text):
+            reported.append(f"check:{name}")
+    return toolbox.health().model_copy(update={"reported": tuple(reported)})
 
 
 def recheck(plan: Plan, approval: Approval, toolbox: Toolbox) -> Recheck:
@@ -50,7 +61,7 @@ def judge(plan: Plan, outcomes: tuple[Outcome, ...], before: Health, toolbox: To
     cause_gone = _all(checks)
     done = not any(outcome.status in ("failed", "unknown", "skipped") for outcome in outcomes)
     if after.results:
-        seen = cause_gone is True or bool(before.failed())
+        seen = cause_gone is True or bool(before.failed()) or bool(before.reported)
         over = seen and done and cause_gone is not False and all(result.passed for result in after.results)
     else:
         over = done and cause_gone is True and bool(outcomes)

@@ -68,7 +68,7 @@ class Waiting(Part):
     probe: str
     args: dict[str, Any] = {}
     expect: Texts
-    limit: float = 30.0
+    limit: float | str = 30.0
 
 
 class Remedy(Part):

@@ -24,6 +24,7 @@ from devops_agent.tools import edits, processes
 from devops_agent.tools.base import Completed, Host
 from devops_agent.tools.secrecy import masked
 
+LEFT = "left"
 ABSENT = "absent"
 """Stands for the hash of a file that is not there."""
 LIMIT = 4 << 20
@@ -133,12 +134,24 @@ def _run(command: Run, bench: Bench) -> str:
     if command.attempts > 1:
         return _repeatedly(command, bench)
     stdin = secret(bench.host, bench.place, command.stdin_secret) if command.stdin_secret else None
+    kept = {path: content(bench.host, path) for path in command.keeps}
+    for path, before in kept.items():
+        _may_write(bench.host, bench.place, path)
+        keep_copy(bench.host, bench.copies, path, before)
     ended = bench.host.attempt(*command.argv, timeout=command.timeout, cwd=command.cwd, stdin=stdin, user=command.user)
+    for path, before in kept.items():
+        _durably(_left(bench, path, hashed(before)), hashed(content(bench.host, path)).encode())
     if ended.code not in command.ok:
         raise CommandFailed(
             f"{_shown(ended)} ended with status {ended.code}: {ended.text[-2000:]}", ended.code, ended.text
         )
     return ended.text
+
+
+def _left(bench: Bench, path: str, before: str) -> Path:
+    """Where it is written how a command left a file that had this hash."""
+    bench.copies.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return bench.copies / f"left-{hashed(f'{bench.host.name}:{path}:{before}'.encode())}"
 
 
 def _repeatedly(command: Run, bench: Bench) -> str:
@@ -212,7 +225,9 @@ def _restore(command: Restore, bench: Bench) -> str:
     now = hashed(content(host, command.path))
     if now == command.before:
         return f"{command.path} is as it was"
-    if now != command.after:
+    left = _left(bench, command.path, command.before)
+    expected = left.read_text() if command.after == LEFT and left.is_file() else command.after
+    if now != expected:
         raise StalePlan(f"{command.path} was changed by somebody else after us; it is left alone")
     if command.before == ABSENT:
         host.remove(command.path)

@@ -1,0 +1,102 @@
+"""Lock files that a killed git left behind in a work tree.
+
+Git makes `NAME.lock` with O_EXCL and removes it when it is done or told to stop; only a killed one leaves it. Git keeps
+no pid in it and need not keep it open, so that nobody has it is proven by looking at the processes: none of git works
+in that tree. Source: git's documentation of lockfile (api-lockfile) and gitrepository-layout.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+from devops_agent.errors import CommandFailed, NotAllowed, StalePlan
+from devops_agent.inventory import Place
+from devops_agent.model import Run
+from devops_agent.tools import processes
+from devops_agent.tools.base import Commands, Host, change, probe
+
+Kind = Literal["index", "HEAD", "config", "packed-refs", "shallow"]
+QUIET_SECONDS = 60
+"""A lock younger than this may belong to a git that has only just begun, or to one that we cannot see."""
+
+
+@probe
+def git_lock(host: Host, place: Place, repository: str, kind: Kind = "index") -> dict[str, Any]:
+    """A lock file in a work tree: whether it is there, for how long, and which git processes work in that tree.
+
+    `stale`: it is old enough and no git works there; `working`: one does.
+    """
+    path = _path(place, repository, kind)
+    found = host.stat(path)
+    if found is None:
+        return {"exists": False, "path": path, "stale": False, "working": False, "processes": [], "seconds": None}
+    seconds = max(0.0, time.time() - found.modified)
+    busy = _gits(host, place.path(place.inventory.repositories[repository].path))
+    open_by = host.holders(host.resolve(path))[host.resolve(path)]
+    return {
+        "exists": True,
+        "path": path,
+        "seconds": round(seconds, 1),
+        "processes": busy,
+        "working": bool(busy or open_by),
+        "stale": not busy and not open_by and seconds >= QUIET_SECONDS,
+    }
+
+
+@change(effect="destroy", repeatable=True)
+def remove_git_lock(
+    place: Place,
+    repository: str,
+    kind: Kind = "index",
+    *,
+    inode: int,  # noqa: ARG001 - for the guard
+) -> Commands:
+    """Remove a lock file that a killed git left behind; refused while any git works in that tree."""
+    yield Run(argv=("rm", "--", _path(place, repository, kind)))
+
+
+@remove_git_lock.pin
+def _seen(host: Host, place: Place, repository: str, kind: Kind = "index") -> dict[str, Any]:
+    found = host.stat(_path(place, repository, kind))
+    return {"inode": found.inode if found else 0}
+
+
+@remove_git_lock.already
+def _gone(host: Host, place: Place, repository: str, kind: Kind = "index", *, inode: int) -> bool:  # noqa: ARG001
+    return host.stat(_path(place, repository, kind)) is None
+
+
+@remove_git_lock.precondition
+def _nobody_works(host: Host, place: Place, repository: str, kind: Kind = "index", *, inode: int) -> None:
+    found = host.stat(_path(place, repository, kind))
+    if found is None or found.inode != inode:
+        raise StalePlan("the lock file is not the one that was seen")
+    seen = git_lock.call({"host": host, "place": place, "repository": repository, "kind": kind})
+    if not seen["stale"]:
+        who = ", ".join(f"pid {each['pid']}: {each['command']}" for each in seen["processes"]) or "it is too young"
+        raise NotAllowed(f"{seen['path']} is not removed: {who}")
+
+
+def _path(place: Place, repository: str, kind: str) -> str:
+    if repository not in place.inventory.repositories:
+        known = ", ".join(place.inventory.repositories) or "none"
+        raise NotAllowed(f"repository: {repository!r} is not in the inventory (known: {known})")
+    return f"{place.path(place.inventory.repositories[repository].path)}/.git/{kind}.lock"
+
+
+def _gits(host: Host, root: str) -> list[dict[str, Any]]:
+    """Processes of git whose folder is in the tree, or that name it; one whose folder cannot be read counts."""
+    found = []
+    real = host.resolve(root)
+    for pid in [int(name) for name in host.folder("/proc") if name.isdigit()]:
+        process = processes.look(host, pid)
+        if process is None or not (process.name == "git" or process.name.startswith("git-")):
+            continue
+        try:
+            folder = host.resolve(f"/proc/{pid}/cwd")
+        except CommandFailed:
+            folder = real
+        if f"{folder}/".startswith(f"{real}/") or real in process.command or root in process.command:
+            found.append({"pid": pid, "command": process.command[:200], "state": process.state})
+    return found
