@@ -56,9 +56,9 @@ _SOFT = (r"error", r"Error", r"failed", r"Failed", r"exception", r"Exception", r
 
 _OWN = hashlib.sha256("\n".join((*_ENDS, *_STRONG, *_SOFT)).encode()).hexdigest()[:16]
 
-HEAD, TAIL = 4 << 10, 64 << 10
-BEFORE_END, AFTER_END = 32 << 10, 2 << 10
-BEFORE, AFTER = 3 << 10, 6 << 10
+HEAD, TAIL = 4 << 10, 32 << 10
+BEFORE_END, AFTER_END = 24 << 10, 2 << 10
+BEFORE, AFTER = 2 << 10, 4 << 10
 AROUND_HIT = 1 << 10
 LONGEST_LINE = 64 << 10
 
@@ -90,7 +90,7 @@ def _expressions(signatures: Signatures | None) -> list[tuple[str, bool]]:
 
 def _ranges(found: Sweep, own: int) -> list[tuple[int, int]]:
     """Ranges of bytes by priority, as many as fit into the budget; the largest logs get the least."""
-    budget = (1 << 20) if found.size < (64 << 20) else (320 << 10)
+    budget = (1 << 20) if found.size < (64 << 20) else (144 << 10)
     ends = sorted({place for number in range(len(_ENDS)) for place in found.places.get(number, ())})
     first, last = ends[:2], ends[-2:]
     ranges = [(found.size - TAIL, found.size), (0, HEAD)]

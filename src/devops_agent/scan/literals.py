@@ -9,11 +9,49 @@ import re._constants as c  # type: ignore[import-not-found]
 import re._parser as parser  # type: ignore[import-not-found]
 from typing import Any
 
-SHORTEST = 3
-"""Literals shorter than this occur in every log and exclude nothing."""
+SHORTEST = 2
+"""Literals shorter than this occur in every log and exclude nothing (signs beyond ASCII do exclude)."""
 
-WIDEST = 24
+WIDEST = 64
 """Alternatives of one clause beyond this number cost more to look for than they save."""
+
+CLAUSES = 6
+"""Clauses kept of one expression, the most telling first."""
+
+_TURNS = 3
+_COMMON = frozenset(
+    [
+        "error",
+        "rror",
+        "errors",
+        "failed",
+        "failure",
+        "fail",
+        "exception",
+        "xception",
+        "warning",
+        "status",
+        "code",
+        "exit",
+        "build",
+        "test",
+        "the",
+        "not",
+        "found",
+        "file",
+        "read",
+        "write",
+        "line",
+        "time",
+        "http",
+        "server",
+        "client",
+        "could",
+        "not",
+        "cannot",
+        "unable",
+    ]
+)
 
 Clauses = list[tuple[str, ...]]
 
@@ -25,9 +63,9 @@ def literals(source: str, ignore_case: bool = False) -> tuple[tuple[str, ...], .
     """
     clauses = _clauses(parser.parse(source))
     best: dict[tuple[str, ...], None] = {}
-    for clause in sorted(clauses, key=lambda clause: (-min(map(len, clause)), len(clause))):
+    for clause in sorted(clauses, key=_telling, reverse=True):
         best.setdefault(clause)
-    return tuple(list(best)[:3])
+    return tuple(list(best)[:CLAUSES])
 
 
 def _clauses(items: Any) -> Clauses:
@@ -47,7 +85,7 @@ def _clauses(items: Any) -> Clauses:
 
 
 def _close(run: str, found: Clauses) -> None:
-    if len(run) >= SHORTEST:
+    if len(run) >= SHORTEST or not run.isascii():
         found.append((run,))
 
 
@@ -70,8 +108,9 @@ def _text(operator: Any, argument: Any) -> str | None:
 
 
 def _lower(code: int) -> str | None:
-    """A plain character in lower case; None for those whose case folding is not one to one."""
-    return chr(code).lower() if code < 128 else None
+    """A plain character in lower case; None for letters whose case folding may not be one to one."""
+    letter = chr(code)
+    return letter.lower() if code < 128 or letter.lower() == letter.upper() else None
 
 
 def _part(operator: Any, argument: Any) -> Clauses:
@@ -79,17 +118,29 @@ def _part(operator: Any, argument: Any) -> Clauses:
         return _clauses(argument[3])
     if operator in (c.MAX_REPEAT, c.MIN_REPEAT, c.POSSESSIVE_REPEAT):
         return _clauses(argument[2]) if argument[0] > 0 else []
+    if operator is c.IN and all(kind is c.LITERAL and value > 127 for kind, value in argument):
+        signs = [_lower(value) for _, value in argument]
+        return [] if None in signs else [tuple(sign for sign in signs if sign)]
     if operator is c.BRANCH:
         return _branch([_clauses(branch) for branch in argument[1]])
     return []
 
 
 def _branch(branches: list[Clauses]) -> Clauses:
-    """One clause for all alternatives: the most telling one of each, if every alternative has one."""
+    """Clauses for all alternatives together: the most telling one of each, then the second of each, and so on."""
     if not all(branches):
         return []
-    chosen: dict[str, None] = {}
-    for clauses in branches:
-        for text in max(clauses, key=lambda clause: (min(map(len, clause)), -len(clause))):
-            chosen.setdefault(text)
-    return [tuple(chosen)] if len(chosen) <= WIDEST else []
+    ranked = [sorted(clauses, key=_telling, reverse=True) for clauses in branches]
+    found: Clauses = []
+    for turn in range(min(_TURNS, max(map(len, ranked)))):
+        chosen: dict[str, None] = {}
+        for clauses in ranked:
+            chosen.update(dict.fromkeys(clauses[min(turn, len(clauses) - 1)]))
+        if len(chosen) <= WIDEST:
+            found.append(tuple(chosen))
+    return found
+
+
+def _telling(clause: tuple[str, ...]) -> tuple[int, int]:
+    """How much a clause excludes: by its shortest string, words of every log counting little, then by its width."""
+    return min(2 if text.strip(" :*()[]\"'") in _COMMON else len(text) for text in clause), -len(clause)

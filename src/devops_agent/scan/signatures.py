@@ -124,11 +124,7 @@ class Signatures:
         for clause in clauses:
             if not any(map(text.holds, clause)):
                 return []
-        rarest = min(clauses, key=len)
-        rest = [clause for clause in clauses if clause is not rarest]
-        numbers = text.where(rarest)
-        for clause in rest:
-            numbers = [number for number in numbers if any(map(text.folded[number].__contains__, clause))]
+        numbers = text.where(clauses)
         if not numbers:
             return []
         search = self.regex(index).search

@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 TESTED = 2000
-"""Places of one string that are looked at, at most, from the start of the log."""
+"""Lines with one string that are looked at from the start of the log, and as many from its end."""
 INDEXED = 8_000
 """Characters from which on a table of the words costs less than it saves."""
 
@@ -28,6 +28,7 @@ class Text:
         self._starts: list[int] = []
         self._words: set[str] | None = None
         self._held: dict[str, bool] = {}
+        self._places: dict[str, set[int]] = {}
 
     def holds(self, literal: str) -> bool:
         """Whether the string stands anywhere."""
@@ -36,22 +37,42 @@ class Text:
             held = self._held[literal] = self._may_hold(literal) and literal in self.lower
         return held
 
-    def where(self, clause: tuple[str, ...]) -> list[int]:
-        """Indices of the first lines that hold one of these strings, in order."""
+    def where(self, clauses: Sequence[tuple[str, ...]]) -> list[int]:
+        """Indices of the lines that hold one string of each clause, in order."""
+        found: set[int] | None = None
+        for clause in clauses:
+            lines = set().union(*(self.places(literal) for literal in clause if self.holds(literal)))
+            found = lines if found is None else found & lines
+            if not found:
+                return []
+        return sorted(found or ())
+
+    def places(self, literal: str) -> set[int]:
+        """The lines that hold one string: all of them, or the first and last so many."""
+        known = self._places.get(literal)
+        if known is not None:
+            return known
+        starts, lower = self._line_starts(), self.lower
+        numbers: list[int] = []
+        at = lower.find(literal)
+        while at >= 0 and len(numbers) < TESTED:
+            number = bisect_right(starts, at) - 1
+            numbers.append(number)
+            at = lower.find(literal, starts[number + 1]) if number + 1 < len(starts) else -1
+        if at >= 0:
+            numbers.extend(self._last_places(literal, numbers[-1]))
+        self._places[literal] = set(numbers)
+        return self._places[literal]
+
+    def _last_places(self, literal: str, first: int) -> list[int]:
         starts = self._line_starts()
-        numbers: set[int] = set()
-        for literal in clause:
-            if not self.holds(literal):
-                continue
-            at, count = self.lower.find(literal), 0
-            while at >= 0 and count < TESTED:
-                number = bisect_right(starts, at) - 1
-                numbers.add(number)
-                count += 1
-                if number + 1 >= len(starts):
-                    break
-                at = self.lower.find(literal, starts[number + 1])
-        return sorted(numbers)
+        numbers: list[int] = []
+        at = self.lower.rfind(literal)
+        while at >= starts[first] and len(numbers) < TESTED:
+            number = bisect_right(starts, at) - 1
+            numbers.append(number)
+            at = self.lower.rfind(literal, 0, starts[number])
+        return numbers
 
     def _may_hold(self, literal: str) -> bool:
         if len(self.lower) < INDEXED:
