@@ -79,7 +79,8 @@ class RunbookPlanner:
         runbook = self.library.runbooks.get(diagnosis.runbook or "")
         if runbook is None or not diagnosis.failure:
             return Proposal(cause=diagnosis.cause, question=None if not diagnosis.failure else _ask_more(diagnosis))
-        finding = next((each for each in runbook.findings if each.id == diagnosis.finding), None)
+        acting = self._acting(runbook)
+        finding = next((each for each in acting.findings if each.id == diagnosis.finding), None)
         bindings = diagnosis.bindings
         steps: list[Step] = []
         question = None
@@ -92,7 +93,7 @@ class RunbookPlanner:
                 break
         if finding and finding.ask:
             question = _question(finding.ask, bindings)
-        checks = tuple(_checks(runbook.gone, bindings))
+        checks = tuple(_checks(acting.gone, bindings))
         return Proposal(cause=diagnosis.cause, steps=tuple(steps), checks=checks, question=question)
 
     def _unknown(self, digest: Digest, sure: Mapping[str, float]) -> Diagnosis:
@@ -105,17 +106,24 @@ class RunbookPlanner:
             advice=("Read the excerpt; give the log of the failing step from its start, or of the service concerned.",),
         )
 
+    def _acting(self, runbook: Any) -> Any:
+        """Whose observations and findings are used: the runbook's own, else those of its cause's general one (the one
+        that is named like the cause): a technology often has words of its own, but not another remedy."""
+        general = self.library.runbooks.get(runbook.cause)
+        return general if not runbook.findings and general and general.findings else runbook
+
     def _look_into(
         self, candidate: Candidate, found: list[Candidate], sure: Mapping[str, float], digest: Digest, look: Looking
     ) -> Diagnosis:
         runbook = candidate.runbook
         service = look.place.concerned(candidate.facts) or (look.failing[0] if len(look.failing) == 1 else None)
-        bindings = _bindings(runbook, candidate.named, service, look)
+        acting = self._acting(runbook)
+        bindings = _bindings(acting, candidate.named, service, look)
         before = len(look.seen)
-        for observation in runbook.observe:
+        for observation in acting.observe:
             _observe(observation, bindings, look)
         looked = tuple(look.seen[before:])
-        finding = next((each for each in runbook.findings if _holds(each.when, bindings)), None)
+        finding = next((each for each in acting.findings if _holds(each.when, bindings)), None)
         cause = (finding.cause if finding else None) or runbook.cause
         confidence = sure.get(runbook.cause, candidate.score)
         if finding and finding.when and finding.confidence:

@@ -15,6 +15,9 @@ from devops_agent.tools.base import Commands, Host, change, probe
 from devops_agent.tools.commands import hashed
 from devops_agent.tools.secrecy import require_readable
 
+_LOCAL_FILESYSTEMS = ("ext2/ext3", "xfs", "btrfs", "tmpfs", "overlayfs", "zfs", "f2fs", "jfs", "reiserfs")
+"""Names that stat(1) gives to filesystems which only one machine mounts (coreutils, stat.c)."""
+
 _PID_FIELDS = ("pid", "process", "holder")
 
 
@@ -44,7 +47,7 @@ def lock_holder(host: Host, place: Place, lock: str | None = None, file: str | N
         facts |= {"pid": keeper.pid, "command": keeper.command, "holder_seconds": round(processes.age(host, keeper), 1)}
         younger = processes.age(host, keeper) < facts["seconds"] - 5
         return facts | {"state": "unknown" if younger and keeper.pid not in open_by else "alive"}
-    return facts | {"state": "dead" if pid and _of_this_host(host, fields) else "unknown"}
+    return facts | {"state": "dead" if pid and _of_this_host(host, fields, path, holder) else "unknown"}
 
 
 @change(effect="destroy")
@@ -131,21 +134,18 @@ def _pid(fields: dict[str, str], holder: str | None) -> int | None:
     return None
 
 
-def _of_this_host(host: Host, fields: dict[str, str]) -> bool:
-    """Whether the lock was taken on this host, as far as it says where (`Host`, or `Who: user@host`)."""
+def _of_this_host(host: Host, fields: dict[str, str], path: str, holder: str | None) -> bool:
+    """Whether the process that a lock names ran on this host, so that its absence here proves anything.
+
+    It did where the lock says so (`Host`, or `Who: user@host`). Where the inventory says which field is the holder's pid,
+    it also did if the file lies on a filesystem that no other machine can write to: there `Who` is only a label.
+    """
+    here = ("localhost", host.read("/proc/sys/kernel/hostname", 256).decode().strip())
     named = next((value for key, value in fields.items() if key.lower() in ("host", "hostname")), "")
+    if named:
+        return named in here
     who = next((value for key, value in fields.items() if key.lower() == "who"), "")
-    named = named or who.rpartition("@")[2] * ("@" in who)
-    return not named or named in ("localhost", host.read("/proc/sys/kernel/hostname", 256).decode().strip())
-
-
-def _filled(word: str, fields: dict[str, str]) -> str:
-    """`{ID}` of the release command, from the lock file; only plain identifiers are let through."""
-
-    def value(found: re.Match[str]) -> str:
-        held = fields.get(found[1], "")
-        if not re.fullmatch(r"[A-Za-z0-9][\w.:@/+-]{0,200}", held):
-            raise NotAllowed(f"the lock file says nothing usable for {found[0]}")
-        return held
-
-    return re.sub(r"\{(\w+)\}", value, word)
+    if "@" not in who or who.rpartition("@")[2] in here:
+        return True
+    kind = host.run("stat", "-f", "-c", "%T", path).strip()
+    return holder is not None and kind in _LOCAL_FILESYSTEMS
