@@ -137,7 +137,7 @@ def _pid(fields: dict[str, str], holder: str | None) -> int | None:
 def _of_this_host(host: Host, fields: dict[str, str], path: str, holder: str | None) -> bool:
     """Whether the process that a lock names ran on this host, so that its absence here proves anything.
 
-    It did where the lock says so (`Host`, or `Who: user@host`). Where the inventory says which field is the holder's pid,
+    It did where the lock says so (`Host`, or `Who: user@host`). Where the inventory names the field of the pid,
     it also did if the file lies on a filesystem that no other machine can write to: there `Who` is only a label.
     """
     here = ("localhost", host.read("/proc/sys/kernel/hostname", 256).decode().strip())
@@ -149,3 +149,15 @@ def _of_this_host(host: Host, fields: dict[str, str], path: str, holder: str | N
         return True
     kind = host.run("stat", "-f", "-c", "%T", path).strip()
     return holder is not None and kind in _LOCAL_FILESYSTEMS
+
+
+def _filled(word: str, fields: dict[str, str]) -> str:
+    """`{ID}` of the release command, from the lock file; only plain identifiers are let through."""
+
+    def value(found: re.Match[str]) -> str:
+        held = fields.get(found[1], "")
+        if not re.fullmatch(r"[A-Za-z0-9][\w.:@/+-]{0,200}", held):
+            raise NotAllowed(f"the lock file says nothing usable for {found[0]}")
+        return held
+
+    return re.sub(r"\{(\w+)\}", value, word)
