@@ -58,7 +58,7 @@ layers: $(VENV)/.installed-dev
 test: check lint-docs tests  ## Everything: check, generated documents, tests
 
 tests: $(VENV)/.installed-dev  ## The tests alone
-	$(BIN)/pytest --numprocesses $(WORKERS) -rs
+	$(BIN)/pytest --numprocesses $(WORKERS) -rsfE
 
 format: $(VENV)/.installed-dev  ## Bring the code into its form
 	$(BIN)/ruff check --fix .

@@ -86,7 +86,7 @@ def distil(
 
     with terminal.working("reading the log"):
         signatures = Signatures(library([settings.runbooks] if settings.runbooks else []).signatures())
-        digest = distil_source(source, signatures, lines, baseline=baseline)
+        digest = distil_source(source, signatures, lines, baseline=baseline, matched=False)
     excerpt = _excerpt(digest)
     if as_json:
         terminal.write_json({"lines_read": digest.lines_read, "bytes_read": digest.bytes_read, "excerpt": excerpt})

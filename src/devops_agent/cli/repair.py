@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,8 +86,16 @@ def stopping(name: str, jobs: Jobs, settings: Settings) -> Iterator[None]:
     """Told to stop (Ctrl-C, SIGTERM), end what runs, and the job too: no server shall go on with it later."""
     from devops_agent.tools import children
 
+    over = threading.Event()
+
+    def end_commands() -> None:
+        """Again and again: a command may just be starting, and others may be about to."""
+        while not over.is_set():
+            children.end_own(settings.data_dir)
+            over.wait(0.05)
+
     def stop(number: int, _frame: Any) -> None:
-        children.end_own(settings.data_dir)
+        threading.Thread(target=end_commands, daemon=True).start()
         raise KeyboardInterrupt(signal.Signals(number).name)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -98,6 +107,7 @@ def stopping(name: str, jobs: Jobs, settings: Settings) -> Iterator[None]:
         terminal.remark(f"{name} was ended; `devops-agent job {name}` shows how far it came")
         raise typer.Exit(143 if by == "SIGTERM" else 130) from None
     finally:
+        over.set()
         for number, handler in before.items():
             signal.signal(number, handler)
 
