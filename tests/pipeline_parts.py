@@ -60,7 +60,10 @@ class Wanting:
 
 def healthy_when(path: Path, text: str) -> Inventory:
     """An inventory whose only check passes when the file holds exactly this text."""
-    program = "import sys, pathlib; p = pathlib.Path(sys.argv[1]); sys.exit(not (p.exists() and p.read_text() == sys.argv[2]))"
+    program = (
+        "import sys, pathlib; p = pathlib.Path(sys.argv[1]); "
+        "sys.exit(not (p.exists() and p.read_text() == sys.argv[2]))"
+    )
     command = [sys.executable, "-c", program, str(path), text]
     return Inventory.model_validate({"checks": {"content": {"command": command}}})
 

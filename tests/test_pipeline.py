@@ -1,7 +1,6 @@
 """The page, walked with real tools on real files: what is done, proven, undone, asked, refused."""
 
 import pytest
-from pipeline_parts import ALLOW, Wanting, agent, healthy_when, incident, step
 
 from devops_agent.errors import Suspended
 from devops_agent.inventory import Inventory, Place
@@ -10,6 +9,7 @@ from devops_agent.pipeline import handle
 from devops_agent.policy import Fit, Policy
 from devops_agent.report import progress, report
 from devops_agent.run import MemoryJournal, Run
+from pipeline_parts import ALLOW, Wanting, agent, healthy_when, incident, step
 
 ASK = Policy((("ask", Fit()),))
 
