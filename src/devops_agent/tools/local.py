@@ -86,6 +86,14 @@ class LocalHost:
         with _readable(path) as file:
             return file.read(limit)
 
+    def read_many(self, *paths: str, limit: int = 8192) -> dict[str, bytes]:
+        """The starts of small files; those that cannot be read are left out."""
+        found = {}
+        for path in paths:
+            with contextlib.suppress(CommandFailed, OSError):
+                found[path] = self.read(path, limit)
+        return found
+
     def read_tail(self, path: str, limit: int = 1 << 20) -> bytes:
         """The last bytes of a file."""
         with _readable(path) as file:
@@ -163,6 +171,18 @@ class LocalHost:
         except PermissionError:
             raise CommandFailed(f"may not signal process {pid}", exit_code=errno.EPERM) from None
         return True
+
+    def lineage(self, pid: int) -> list[int]:
+        """A process, its parent, that one's parent, and so on."""
+        found: list[int] = []
+        while pid > 0 and pid not in found:
+            try:
+                raw = self.read(f"/proc/{pid}/stat", 4096)
+            except CommandFailed:
+                break
+            found.append(pid)
+            pid = int(raw.rpartition(b")")[2].split()[1])
+        return found
 
     def holders(self, *targets: str) -> dict[str, tuple[int, ...]]:
         """Which processes have one of these targets open; those of other users only as far as they may be seen."""

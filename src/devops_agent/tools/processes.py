@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from devops_agent.errors import CommandFailed
@@ -52,40 +52,42 @@ class Process:
 
 def look(host: Host, pid: int) -> Process | None:
     """The process with this pid; None where there is none (a zombie counts as none)."""
-    try:
-        raw = host.read(f"/proc/{pid}/stat", 4096).decode("utf-8", "replace")
-        status = host.read(f"/proc/{pid}/status", 8192).decode("utf-8", "replace")
-        arguments = host.read(f"/proc/{pid}/cmdline", 8192).decode("utf-8", "replace")
-    except CommandFailed:
+    return next(iter(look_at(host, (pid,))), None)
+
+
+def look_at(host: Host, pids: Iterable[int]) -> list[Process]:
+    """Those of these processes that there are, in one go."""
+    wanted = list(pids)
+    files = host.read_many(*(f"/proc/{pid}/{name}" for pid in wanted for name in ("stat", "status", "cmdline")))
+    found = (
+        _parsed(pid, *(files.get(f"/proc/{pid}/{name}") for name in ("stat", "status", "cmdline"))) for pid in wanted
+    )
+    return [process for process in found if process]
+
+
+def _parsed(pid: int, stat: bytes | None, status: bytes | None, cmdline: bytes | None) -> Process | None:
+    if not stat or status is None or cmdline is None:
         return None
-    head, _, tail = raw.rpartition(")")
+    head, _, tail = stat.decode("utf-8", "replace").rpartition(")")
     fields = tail.split()
     if len(fields) < 20 or fields[0] in "ZX":
         return None
     name = head.partition("(")[2]
-    uid = re.search(r"^Uid:\s+\d+\s+(\d+)", status, re.M)
+    uid = re.search(rb"^Uid:\s+\d+\s+(\d+)", status, re.M)
     return Process(
         pid=pid,
         parent=int(fields[1]),
         started=int(fields[19]),
         name=name,
-        command=masked(" ".join(arguments.split("\0")).strip()) or f"[{name}]",
+        command=masked(" ".join(cmdline.decode("utf-8", "replace").split("\0")).strip()) or f"[{name}]",
         state=fields[0],
         uid=int(uid[1]) if uid else -1,
     )
 
 
-def ancestors(host: Host, process: Process) -> Iterator[Process]:
+def ancestors(host: Host, process: Process) -> list[Process]:
     """Its parent, that one's parent, and so on, up to and with pid 1."""
-    seen = {process.pid}
-    parent = process.parent
-    while parent > 0 and parent not in seen:
-        found = look(host, parent)
-        if found is None:
-            return
-        yield found
-        seen.add(parent)
-        parent = found.parent
+    return look_at(host, host.lineage(process.pid)[1:])
 
 
 def supervisor(host: Host, process: Process) -> str | None:
@@ -95,10 +97,13 @@ def supervisor(host: Host, process: Process) -> str | None:
     own = supervisor_name(process)
     if own:
         return f"it is {own} itself"
-    for parent in ancestors(host, process):
+    parents = ancestors(host, process)
+    for parent in parents:
         found = supervisor_name(parent)
         if found:
             return f"{found} (pid {parent.pid})"
+    if (parents[-1] if parents else process).parent != 0:
+        return "one of its parents cannot be seen"
     return _by_cgroup(host, process.pid)
 
 
@@ -131,17 +136,12 @@ def cgroup_unit(text: str) -> str | None:
 
 
 def _by_cgroup(host: Host, pid: int) -> str | None:
-    own = _cgroup(host, pid)
-    if not own or own == _cgroup(host, 1) or (host.local and own == _cgroup(host, os.getpid())):
+    me = f"/proc/{os.getpid()}/cgroup" if host.local else "/proc/1/cgroup"
+    files = host.read_many(f"/proc/{pid}/cgroup", "/proc/1/cgroup", me)
+    own = files.get(f"/proc/{pid}/cgroup", b"")
+    if not own or own in (files.get("/proc/1/cgroup"), files.get(me)):
         return None  # the machine's, or the agent's own: says nothing about this process
-    return cgroup_unit(own)
-
-
-def _cgroup(host: Host, pid: int) -> str:
-    try:
-        return host.read(f"/proc/{pid}/cgroup", 8192).decode("utf-8", "replace")
-    except CommandFailed:
-        return ""
+    return cgroup_unit(own.decode("utf-8", "replace"))
 
 
 def age(host: Host, process: Process) -> float:
@@ -165,7 +165,8 @@ def user_name(host: Host, uid: int) -> str:
 
 def folder_of(host: Host, pid: int) -> str:
     """Its working directory; empty where that may not be seen."""
-    return host.resolve(f"/proc/{pid}/cwd") if host.exists(f"/proc/{pid}/cwd") else ""
+    found = host.resolve(f"/proc/{pid}/cwd")
+    return "" if found.startswith(f"/proc/{pid}/") else found
 
 
 def is_agent(host: Host, pid: int) -> bool:

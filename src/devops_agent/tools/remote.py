@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import secrets
 import shlex
 
 from devops_agent.errors import CommandFailed, HostUnreachable, NotAllowed
@@ -19,6 +20,14 @@ from devops_agent.tools.spawn import CAP, Ended
 _KINDS = {"regular": "file", "directory": "folder", "symbolic": "link", "socket": "socket", "fifo": "pipe"}
 _IN_FOLDER = 'cd -- "$0" && exec "$@"'
 _STAY = 'cd -- "$0" || exit; "$@" </dev/null >/dev/null 2>&1 & echo $!'
+_READ_MANY = (
+    "m=$0; l=$1; shift; i=0; for f; do "
+    'if [ -r "$f" ]; then printf "%s:%s\\n" "$m" "$i"; head -c "$l" "$f"; fi; i=$((i+1)); done 2>/dev/null'
+)
+_LINEAGE = (
+    'p=$0; while [ "$p" -gt 0 ] && read -r l <"/proc/$p/stat"; do echo "$p"; '
+    "l=${l##*) }; l=${l#* }; p=${l%% *}; done 2>/dev/null"
+)
 _WRITE = (
     'set -e; t=$(mktemp "$1/.$2.XXXXXX"); trap \'rm -f "$t"\' EXIT; cat >"$t"; '
     'if [ -e "$1/$2" ]; then chown --reference="$1/$2" "$t" 2>/dev/null || true; chmod --reference="$1/$2" "$t"; '
@@ -79,6 +88,16 @@ class CommandHost:
         """The first bytes of a file."""
         return self._bytes(limit, "head", "-c", str(limit), "--", path)
 
+    def read_many(self, *paths: str, limit: int = 8192) -> dict[str, bytes]:
+        """The starts of small files in one command; a mark that nobody can foresee stands between them."""
+        mark = secrets.token_hex(16)
+        ended = self.attempt("sh", "-c", _READ_MANY, mark, str(limit), *paths, cap=len(paths) * (limit + 512) * 2)
+        found: dict[str, bytes] = {}
+        for part in ended.raw.split(f"{mark}:".encode())[1:]:
+            number, _, content = part.partition(b"\n")
+            found[paths[int(number)]] = content
+        return found
+
     def read_tail(self, path: str, limit: int = 1 << 20) -> bytes:
         """The last bytes of a file."""
         return self._bytes(limit, "tail", "-c", str(limit), "--", path)
@@ -127,6 +146,10 @@ class CommandHost:
             return False
         succeeded(ended)
         return True
+
+    def lineage(self, pid: int) -> list[int]:
+        """A process, its parent, that one's parent, and so on."""
+        return [int(line) for line in self.attempt("sh", "-c", _LINEAGE, str(pid)).output.split() if line.isdigit()]
 
     def holders(self, *targets: str) -> dict[str, tuple[int, ...]]:
         """Which processes have one of these targets open, as far as they may be seen."""

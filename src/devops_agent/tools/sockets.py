@@ -6,7 +6,6 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from devops_agent.errors import CommandFailed
 from devops_agent.tools.base import Host
 
 _LISTEN = "0A"
@@ -49,11 +48,9 @@ def listening_ports(host: Host, protocol: str = "tcp") -> dict[int, list[str]]:
 def _sockets(host: Host, protocol: str) -> list[tuple[str, int, str]]:
     found = []
     wanted = _LISTEN if protocol == "tcp" else _UNCONNECTED
-    for name in (protocol, f"{protocol}6"):
-        try:
-            text = host.read(f"/proc/net/{name}", 1 << 24).decode("ascii", "replace")
-        except CommandFailed:
-            continue  # no IPv6 on this host
+    files = host.read_many(f"/proc/net/{protocol}", f"/proc/net/{protocol}6", limit=1 << 22)
+    for raw in files.values():
+        text = raw.decode("ascii", "replace")
         for line in text.splitlines()[1:]:
             fields = line.split()
             if len(fields) > 9 and fields[3] == wanted:
