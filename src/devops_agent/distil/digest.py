@@ -1,24 +1,27 @@
-"""The stage itself: a log in, a `Digest` out."""
+"""The stage itself: a log in, a `Digest` out.
+
+A large log is scanned in threads that leave Python alone most of the time; what the later steps need is imported
+meanwhile, which is why those imports stand inside the function.
+"""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
-from devops_agent.distil.baseline import Baseline
-from devops_agent.distil.excerpt import Excerpt, choose
-from devops_agent.distil.hits import hits
-from devops_agent.distil.mask import fingerprint
-from devops_agent.distil.redact import Redactor
 from devops_agent.distil.source import read
-from devops_agent.distil.view import View
-from devops_agent.model import Digest, Evidence, Incident
+from devops_agent.distil.stored import Source
 from devops_agent.scan import Signatures
 
-CHARS = 20_000
-"""Characters of an excerpt: what a model is asked to read."""
+if TYPE_CHECKING:
+    from devops_agent.distil.baseline import Baseline
+    from devops_agent.distil.excerpt import Excerpt
+    from devops_agent.distil.source import Text
+    from devops_agent.model import Digest, Incident
 
-Source = Path | str | bytes | BinaryIO
+CHARS = 20_000
+"""Characters of an excerpt of up to 50 lines: what a model is asked to read. More lines may have more."""
 
 
 def distil(incident: Incident, signatures: Signatures, lines: int = 50) -> Digest:
@@ -29,12 +32,37 @@ def distil(incident: Incident, signatures: Signatures, lines: int = 50) -> Diges
 
 
 def distil_source(
-    source: Source, signatures: Signatures, lines: int = 50, chars: int = CHARS, baseline: Source | None = None
+    source: Source,
+    signatures: Signatures,
+    lines: int = 50,
+    chars: int | None = None,
+    baseline: Source | None = None,
+    matched: bool = True,
 ) -> Digest:
-    """The digest of a file, bytes or a stream, plain or compressed; `baseline` is a passing log of the same job."""
-    text = read(source, signatures)
-    known = _baseline(baseline)
-    excerpt: Excerpt = choose(View(text.messages), lines, chars, known)
+    """The digest of a file, bytes or a stream, plain or compressed; `baseline` is a passing log of the same job.
+
+    Where nobody asks which signatures matched (`matched` False), they only help to find the windows of a large log.
+    """
+    with ThreadPoolExecutor(1) as background:
+        reading = background.submit(read, source, signatures)
+        from devops_agent.distil.excerpt import choose
+        from devops_agent.distil.hits import hits
+        from devops_agent.distil.view import View
+
+        known = _baseline(baseline)
+        text = reading.result()
+    excerpt = choose(View(text.messages), lines, chars or max(CHARS, 300 * lines), known)
+    return _digest(text, excerpt, "baseline" if known else "plain").model_copy(
+        update={"hits": hits(text, signatures, excerpt)} if matched else {}
+    )
+
+
+def _digest(text: Text, excerpt: Excerpt, mode: str) -> Digest:
+    """The record, with everything masked that must not be seen."""
+    from devops_agent.distil.mask import fingerprint
+    from devops_agent.distil.redact import Redactor
+    from devops_agent.model import Digest, Evidence
+
     redactor = Redactor()
     masked = redactor.text("\n".join(text.lines[index] for index in excerpt.indices)).split("\n")
     evidence = tuple(
@@ -43,11 +71,10 @@ def distil_source(
     )
     return Digest(
         evidence=evidence,
-        hits=hits(text, signatures, excerpt),
         lines_read=text.lines_read,
         bytes_read=text.bytes_read,
         format=text.format,
-        mode="baseline" if known else "plain",
+        mode=mode,
         failing=excerpt.failing,
         fingerprint=fingerprint(text.messages[index].text for index in excerpt.decisive),
         redactions=dict(redactor.counts),
@@ -56,4 +83,8 @@ def distil_source(
 
 def _baseline(source: Source | None) -> Baseline | None:
     """The shapes of a passing log, or None where there is no such log."""
-    return None if source is None else Baseline(message.text for message in read(source, None).messages)
+    if source is None:
+        return None
+    from devops_agent.distil.baseline import Baseline
+
+    return Baseline(message.text for message in read(source, None).messages)

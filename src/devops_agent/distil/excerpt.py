@@ -48,7 +48,9 @@ def choose(view: View, lines: int, chars: int, baseline: Baseline | None = None)
     weights = _weights(view, worth, chance)
     budget = _Budget(view, max(1, lines), chars)
     ranked = sorted(chance, key=lambda index: (-chance[index], index))
-    if lines <= THRIFTY:
+    if view.size <= lines:
+        budget.take(range(view.size))
+    elif lines <= THRIFTY:
         bar = chance[ranked[0]] * SURE if ranked else 0.0
         budget.take(index for index in ranked if chance[index] >= bar)
     else:

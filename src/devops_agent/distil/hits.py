@@ -15,20 +15,36 @@ KEPT = 20
 def hits(text: Text, signatures: Signatures, excerpt: Excerpt) -> tuple[Hit, ...]:
     """One hit per pattern that counts, most decisive first."""
     redactor = Redactor()
+    numbers = {(pattern.owner, pattern.number, pattern.role): at for at, pattern in enumerate(signatures.patterns)}
     results = []
     for found in signatures.find([message.text for message in text.messages]):
         best = max(found.lines, key=lambda index: (excerpt.weight(index), -index))
-        match = signatures.regex(signatures.patterns.index(found.pattern)).search(text.messages[best].text)
-        groups = {name: redactor.text(value) for name, value in match.groupdict().items() if value} if match else {}
+        line = text.messages[best].text
+        masked = redactor.text(line)
+        pattern = found.pattern
+        match = signatures.regex(numbers[pattern.owner, pattern.number, pattern.role]).search(line)
         kept = sorted(sorted(found.lines, key=lambda index: (-excerpt.weight(index), index))[:KEPT])
         results.append(
             Hit(
-                signature=found.pattern.owner,
-                pattern=found.pattern.number,
+                signature=pattern.owner,
+                pattern=pattern.number,
                 lines=tuple(text.numbers[index] for index in kept),
-                text=redactor.text(text.messages[best].text),
-                groups=groups,
+                text=masked,
+                groups=_groups(match.groupdict(), masked, redactor) if match else {},
                 weight=excerpt.weight(best),
             )
         )
     return tuple(sorted(results, key=lambda hit: (-hit.weight, hit.lines)))
+
+
+def _groups(found: dict[str, str | None], masked: str, redactor: Redactor) -> dict[str, str]:
+    """What the named groups took out; of a value that the masked line does not show any more, no more than its mask."""
+    groups = {}
+    for name, value in found.items():
+        if not value:
+            continue
+        if value not in masked:
+            shown = redactor.text(value)
+            value = shown if shown != value else "[redacted]"  # noqa: PLW2901
+        groups[name] = value
+    return groups

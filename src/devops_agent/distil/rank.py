@@ -80,7 +80,11 @@ def _value(bits: int) -> float:
 def likely(view: View, forest: list[Tree] | None = None) -> dict[int, float]:
     """The forest's probability for each line that it is worth asking about."""
     forest = trees() if forest is None else forest
-    return {index: _probability(likelihood(view.vector(index), forest)) for index in candidates(view)}
+    chances = {index: _probability(likelihood(view.vector(index), forest)) for index in candidates(view)}
+    for index in chances:
+        if view.bits[index] & (K["nothing"] | K["counts"]) == K["nothing"]:
+            chances[index] *= 0.3
+    return chances
 
 
 def _probability(odds: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from devops_agent.distil.secrets import KEY_BEGIN, KEY_BODY, KEY_END, RULES, Rule, is_secret
 
@@ -28,7 +29,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text with its secrets masked. Lines stay lines: their number does not change."""
-        rules = _possible(RULES, text.lower())
+        lower = text.lower()
+        rules = [rule for rule in RULES if rule.possible(lower)]
         lines = [self._line(line, rules) for line in text.split("\n")]
         self._block = ""
         masked = "\n".join(lines)
@@ -45,10 +47,12 @@ class Redactor:
     def _line(self, line: str, rules: Sequence[Rule]) -> str:
         if self._block or "-----BEGIN" in line:
             line = self._key(line)
-        for kind, rule, _ in _possible(rules, line.lower()):
-            line = rule.sub(lambda found, kind=kind: self._mask(found, kind), line)  # type: ignore[misc]
-        for rule in self._own:
-            line = rule.sub(lambda found: self._mask(found, "own"), line)
+        lower = line.lower()
+        for rule in rules:
+            if rule.possible(lower):
+                line = rule.expression.sub(partial(self._mask, kind=rule.kind), line)
+        for own in self._own:
+            line = own.sub(lambda found: self._mask(found, "own"), line)
         return line
 
     def _mask(self, found: re.Match[str], kind: str) -> str:
@@ -86,21 +90,6 @@ class Redactor:
             self._block = ""
             return line
         return head + self._block
-
-
-def _possible(rules: Sequence[Rule], lower: str) -> list[Rule]:
-    """The rules that can apply to a text, with those of their strings that stand in it."""
-    possible = []
-    for kind, rule, needs in rules:
-        held = []
-        for group in needs:
-            present = tuple([need for need in group if need in lower])
-            if not present:
-                break
-            held.append(present)
-        else:
-            possible.append((kind, rule, tuple(held)))
-    return possible
 
 
 def redact(text: str, own: Iterable[str] = ()) -> tuple[str, dict[str, int]]:

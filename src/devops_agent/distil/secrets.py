@@ -7,6 +7,7 @@ Forms are from the vendors' documentation of their token formats. A rule masks i
 from __future__ import annotations
 
 import re
+from functools import cached_property
 
 KEY_BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 KEY_END = re.compile(r"-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
@@ -56,79 +57,79 @@ _ASSIGNED = (
     + r")(?:[_-](?:id|value|key|base64|b64|prod|dev|test|staging|live|\d{1,3}))?"
 )
 
-_RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("token", re.compile(r"(?<![A-Za-z0-9_/+-])(?:" + _TOKENS + r")(?![A-Za-z0-9])", re.VERBOSE)),
-    ("token", re.compile(r"(?<![A-Za-z0-9_/+-])(?:" + _VAGUE_TOKENS + r")(?![A-Za-z0-9])", re.VERBOSE)),
-    ("jwt", re.compile(r"(?<![\w-])eyJ[\w-]{8,2000}\.[\w-]{4,4000}(?:\.[\w-]{4,2000}){0,3}")),
-    ("webhook", re.compile(r"https://hooks\.slack\.com/(?:services|workflows)/(?P<s>[\w/]{20,120})")),
-    ("webhook", re.compile(r"https://(?:\w+\.)?discord(?:app)?\.com/api/webhooks/(?P<s>\d{10,22}/[\w-]{40,90})")),
-    ("webhook", re.compile(r"https://[\w-]+\.webhook\.office\.com/webhookb2/(?P<s>[\w@/-]{40,300})")),
+_RULES: tuple[tuple[str, str], ...] = (
+    ("token", (r"(?x)(?<![A-Za-z0-9_/+-])(?:" + _TOKENS + r")(?![A-Za-z0-9])")),
+    ("token", (r"(?x)(?<![A-Za-z0-9_/+-])(?:" + _VAGUE_TOKENS + r")(?![A-Za-z0-9])")),
+    ("jwt", (r"(?<![\w-])eyJ[\w-]{8,2000}\.[\w-]{4,4000}(?:\.[\w-]{4,2000}){0,3}")),
+    ("webhook", (r"https://hooks\.slack\.com/(?:services|workflows)/(?P<s>[\w/]{20,120})")),
+    ("webhook", (r"https://(?:\w+\.)?discord(?:app)?\.com/api/webhooks/(?P<s>\d{10,22}/[\w-]{40,90})")),
+    ("webhook", (r"https://[\w-]+\.webhook\.office\.com/webhookb2/(?P<s>[\w@/-]{40,300})")),
     (
         "url",
-        re.compile(
+        (
             r"(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@'\"<>]{0,100}:(?P<s>[^\s@'\"<>/]{1,200}|[^\s@'\"<>]{1,200}(?=@[\w.-]+[:/]))@"
         ),
     ),
-    ("url", re.compile(r"(?i)\bhttps?://(?P<s>[A-Za-z0-9_-]{20,255})@[\w.-]+")),
+    ("url", (r"(?i)\bhttps?://(?P<s>[A-Za-z0-9_-]{20,255})@[\w.-]+")),
     (
         "query",
-        re.compile(
+        (
             r"(?i)[?&;](?:[\w-]{0,30}(?:token|secret|password|passwd|pwd|api[_-]?key|apikey|signature|credential|auth|sig|access[_-]?key)|x-amz-[\w-]*(?:signature|token|credential)|key|code|sas)=(?P<s>[^\s&\"'<>#]{6,4000})"
         ),
     ),
     (
         "header",
-        re.compile(
+        (
             r"(?i)\b(?:proxy-)?authorization\b[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256|key)\s+)?(?P<s>[^\s\"',;]{6,4000})"
         ),
     ),
     (
         "header",
-        re.compile(r"\b(?:[Bb]earer|BEARER|Basic|BASIC)\s+(?P<s>(?=\S{0,100}\d)[A-Za-z0-9+/_.~-]{16,4000}={0,2})"),
+        (r"\b(?:[Bb]earer|BEARER|Basic|BASIC)\s+(?P<s>(?=\S{0,100}\d)[A-Za-z0-9+/_.~-]{16,4000}={0,2})"),
     ),
-    ("header", re.compile(r"(?i)\b(?:set-cookie|cookie)[\"']?\s{0,3}:\s{0,3}[\"']?(?P<s>[^\r\n\"']{6,4000})")),
+    ("header", (r"(?i)\b(?:set-cookie|cookie)[\"']?\s{0,3}:\s{0,3}[\"']?(?P<s>[^\r\n\"']{6,4000})")),
     (
         "header",
-        re.compile(
+        (
             r"(?i)\b(?:x-[\w-]{0,30}(?:key|token|secret|auth|signature)|private-token|job-token|ocp-apim-subscription-key|api-key|x-vault-token|dd-api-key|circle-token)[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?P<s>[^\s\"',;]{6,4000})"
         ),
     ),
     (
         "password",
-        re.compile(
+        (
             r"(?i)(?:--?|/)(?:[a-z0-9]{1,30}-){0,3}(?:password|passwd|pass|pwd|passphrase|token|secret|api-?key|access-?key|secret-?key|auth-?token|client-?secret|passin|passout|storepass|keypass|credentials?)(?:[= ]|\s{1,3})(?:pass:)?[\"']?(?P<s>[^\s\"',;]{3,400})"
         ),
     ),
     (
         "password",
-        re.compile(
+        (
             r"\b(?:mysql|mysqldump|mysqladmin|mariadb|mysqlimport|mysqlcheck)\b[^|;\n]{0,200}?\s-p(?P<s>[^\s\"';|]{3,200})"
         ),
     ),
     (
         "password",
-        re.compile(
+        (
             r"\b(?:sshpass|docker login|podman login|helm registry login|az login|htpasswd|twine|ldapsearch|psql|mongo(?:sh|dump)?|sqlcmd|7z|zip|unzip|kinit)\b[^|;\n]{0,200}?\s-[pPwW]\s?[\"']?(?P<s>[^\s\"';|-][^\s\"';|]{2,200})"
         ),
     ),
-    ("password", re.compile(r"\bredis-cli\b[^|;\n]{0,200}?\s(?:-a|--pass)\s?[\"']?(?P<s>[^\s\"';|]{3,200})")),
+    ("password", (r"\bredis-cli\b[^|;\n]{0,200}?\s(?:-a|--pass)\s?[\"']?(?P<s>[^\s\"';|]{3,200})")),
     (
         "password",
-        re.compile(
+        (
             r"\b(?:curl|wget|http|https)\b[^|;\n]{0,400}?\s(?:-u|--user|--proxy-user|-a)\s?[\"']?[^\s:\"']{1,80}:(?P<s>[^\s\"'@]{2,200})"
         ),
     ),
     (
         "password",
-        re.compile(r"(?i)\bidentified\s+(?:with\s+\w+\s+)?by\s+(?:password\s+)?['\"](?P<s>[^'\"]{2,200})['\"]"),
+        (r"(?i)\bidentified\s+(?:with\s+\w+\s+)?by\s+(?:password\s+)?['\"](?P<s>[^'\"]{2,200})['\"]"),
     ),
-    ("password", re.compile(r"(?i)\bpassword\s+(?:is|was)\s+[\"'`]?(?P<s>[^\s\"'`]{6,200})")),
-    ("password", re.compile(r"\bmachine\s+\S{1,200}\s+login\s+\S{1,100}\s+password\s+(?P<s>\S{2,200})")),
-    ("password", re.compile(r"\b[\w.-]{1,100}:\d{4,5}:[\w*-]{1,60}:[\w*-]{1,60}:(?P<s>[^\s:'\"]{4,200})$")),
-    ("password", re.compile(r"\b\w{1,40}/(?P<s>[^\s/@\"']{4,100})@(?://)?[\w.-]{3,80}:\d{2,5}[/:]\w+")),
+    ("password", (r"(?i)\bpassword\s+(?:is|was)\s+[\"'`]?(?P<s>[^\s\"'`]{6,200})")),
+    ("password", (r"\bmachine\s+\S{1,200}\s+login\s+\S{1,100}\s+password\s+(?P<s>\S{2,200})")),
+    ("password", (r"\b[\w.-]{1,100}:\d{4,5}:[\w*-]{1,60}:[\w*-]{1,60}:(?P<s>[^\s:'\"]{4,200})$")),
+    ("password", (r"\b\w{1,40}/(?P<s>[^\s/@\"']{4,100})@(?://)?[\w.-]{3,80}:\d{2,5}[/:]\w+")),
     (
         "quoted",
-        re.compile(
+        (
             r"(?i)"
             + _ASSIGNED
             + r"[\"']?\]?\s{0,8}(?::=|=>|==?|:)\s{0,8}(?:[bru]?)(?P<q>\\?[\"'`])(?P<s>[^\"'`\\\r\n]{3,400}?)(?P=q)"
@@ -136,11 +137,11 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "assigned",
-        re.compile(r"(?i)" + _ASSIGNED + r"[\"']?\s{0,2}(?P<o>=|:=|=>)\s{0,2}(?P<s>[^\s\"'`,;&<>()\[\]{}|]{3,400})"),
+        (r"(?i)" + _ASSIGNED + r"[\"']?\s{0,2}(?P<o>=|:=|=>)\s{0,2}(?P<s>[^\s\"'`,;&<>()\[\]{}|]{3,400})"),
     ),
     (
         "named",
-        re.compile(
+        (
             r"(?i)"
             + _ASSIGNED
             + r"[\"']?\s{0,8}:\s{1,12}(?P<s>[^\s\"'`,;<>()\[\]{}|]{3,400})(?=\s*$|[,;}]|\s+[\w.-]+\s*[:=])"
@@ -148,7 +149,7 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "named",
-        re.compile(
+        (
             r"(?:^|[\s,{;])(?:[A-Z0-9]{1,30}_){0,6}"
             r"(?:PASS(?:WD|WORD|PHRASE)?|PWD|SECRET|TOKEN|(?:API|ACCESS|SECRET|PRIVATE)_?KEY)(?:_[A-Z0-9]{1,12}){0,2}"
             r":(?P<s>[^\s\"'`,;<>()\[\]{}|]{6,400})"
@@ -156,12 +157,12 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "password",
-        re.compile(
+        (
             r"(?i)(?:^|[\s\"'{,_-])pass(?:word|wd|phrase)[\"']?\s{0,4}:\s{1,6}(?P<s>[^\s\"'`,;<>()\[\]{}|]{6,400})(?=\s*$|,)"
         ),
     ),
-    ("base64", re.compile(r"\"auth\"\s*:\s*\"(?P<s>[A-Za-z0-9+/]{8,400}={0,2})\"")),
-    ("base64", re.compile(r"\b_auth(?:Token)?\s*=\s*[\"']?(?P<s>[^\s\"']{8,400})")),
+    ("base64", (r"\"auth\"\s*:\s*\"(?P<s>[A-Za-z0-9+/]{8,400}={0,2})\"")),
+    ("base64", (r"\b_auth(?:Token)?\s*=\s*[\"']?(?P<s>[^\s\"']{8,400})")),
 )
 
 _NAMES = (
@@ -223,9 +224,26 @@ _NEEDS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("_auth",),),
 )
 
-Rule = tuple[str, re.Pattern[str], tuple[tuple[str, ...], ...]]
-RULES: tuple[Rule, ...] = tuple((kind, rule, needs) for (kind, rule), needs in zip(_RULES, _NEEDS, strict=True))
-"""Each rule with what the lower-cased text must hold for it: of each group one string."""
+
+class Rule:
+    """One expression, compiled when a text first holds what it needs: of each group of strings one."""
+
+    def __init__(self, kind: str, source: str, needs: tuple[tuple[str, ...], ...]) -> None:
+        self.kind = kind
+        self.source = source
+        self.needs = needs
+
+    @cached_property
+    def expression(self) -> re.Pattern[str]:
+        """The compiled expression."""
+        return re.compile(self.source)
+
+    def possible(self, lower: str) -> bool:
+        """Whether a lower-cased text holds what the rule needs."""
+        return all(any(need in lower for need in group) for group in self.needs)
+
+
+RULES: tuple[Rule, ...] = tuple(Rule(kind, source, needs) for (kind, source), needs in zip(_RULES, _NEEDS, strict=True))
 
 
 _HARMLESS = re.compile(

@@ -58,6 +58,8 @@ def _pieced(pieces: Sequence[Piece], total: int, given: int) -> Text:
         part = decode(piece.data).split("\n")
         if part and part[-1] == "":
             part.pop()
+        if numbers and piece.line <= numbers[-1]:
+            continue
         if numbers and piece.line > numbers[-1] + 1:
             numbers.append(numbers[-1] + 1)
             lines.append("")

@@ -20,7 +20,7 @@ CLAUSES = 6
 
 _TURNS = 3
 _COMMON = frozenset(
-    [
+    {
         "error",
         "rror",
         "errors",
@@ -33,24 +33,9 @@ _COMMON = frozenset(
         "status",
         "code",
         "exit",
-        "build",
-        "test",
-        "the",
-        "not",
-        "found",
-        "file",
-        "read",
-        "write",
-        "line",
-        "time",
-        "http",
-        "server",
-        "client",
-        "could",
-        "not",
-        "cannot",
-        "unable",
-    ]
+    }
+    | {"build", "test", "the", "not", "found", "file", "read", "write", "line", "time", "http", "server", "client"}
+    | {"could", "cannot", "unable", "missing", "invalid"}
 )
 
 Clauses = list[tuple[str, ...]]
