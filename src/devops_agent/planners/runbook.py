@@ -66,13 +66,18 @@ class RunbookPlanner:
             candidate.named, candidate.facts = _facts(candidate, digest)
         tried = {(one.diagnosis.runbook, one.diagnosis.finding) for one in history if one.diagnosis}
         fallback: Diagnosis | None = None
+        settled: Diagnosis | None = None
         for candidate in [one for one in found[:WIDTH] if one.score >= max(ANSWER, 0.5 * found[0].score)]:
+            if settled and candidate.cause != settled.cause:
+                continue
             diagnosis = self._look_into(candidate, found, sure, digest, look)
-            settled = diagnosis.finding is not None and not diagnosis.finding.startswith(PASSED)
-            if settled and (diagnosis.runbook, diagnosis.finding) not in tried:
-                return diagnosis
-            fallback = fallback or diagnosis
-        return fallback or self._unknown(digest, sure)
+            if diagnosis.finding is None or diagnosis.finding.startswith(PASSED):
+                fallback = fallback or diagnosis
+            elif (diagnosis.runbook, diagnosis.finding) not in tried:
+                if self._finding(diagnosis) and self._finding(diagnosis).remedy:
+                    return diagnosis
+                settled = settled or diagnosis
+        return settled or fallback or self._unknown(digest, sure)
 
     def propose(self, diagnosis: Diagnosis, run: Run) -> Proposal:  # noqa: ARG002
         """The remedy of the finding with everything bound, and the checks that show whether the cause is gone."""
@@ -80,7 +85,7 @@ class RunbookPlanner:
         if runbook is None or not diagnosis.failure:
             return Proposal(cause=diagnosis.cause, question=None if not diagnosis.failure else _ask_more(diagnosis))
         acting = self._acting(runbook)
-        finding = next((each for each in acting.findings if each.id == diagnosis.finding), None)
+        finding = self._finding(diagnosis)
         bindings = diagnosis.bindings
         steps: list[Step] = []
         question = None
@@ -105,6 +110,12 @@ class RunbookPlanner:
             alternatives=tuple(Alternative(cause=cause, confidence=value) for cause, value in list(sure.items())[:3]),
             advice=("Read the excerpt; give the log of the failing step from its start, or of the service concerned.",),
         )
+
+    def _finding(self, diagnosis: Diagnosis) -> Any:
+        """What the diagnosis concluded, with its remedy; None where it concluded nothing."""
+        runbook = self.library.runbooks.get(diagnosis.runbook or "")
+        findings = self._acting(runbook).findings if runbook else ()
+        return next((each for each in findings if each.id == diagnosis.finding), None)
 
     def _acting(self, runbook: Any) -> Any:
         """Whose observations and findings are used: the runbook's own, else those of its cause's general one (the one

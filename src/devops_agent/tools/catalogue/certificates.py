@@ -117,6 +117,7 @@ def _parsed(host: Host, pem: str) -> dict[str, Any]:
     names = re.findall(r"(?:DNS|IP Address):([^,\s]+)", ended.output)
     facts = {"subject": shown.get("subject", ""), "issuer": shown.get("issuer", ""), "names": names}
     return facts | {
+        "sha256": shown.get("sha256 Fingerprint") or shown.get("SHA256 Fingerprint"),
         "begins": begins,
         "ends": ends,
         "days": round((ends - now) / 86400, 1),
