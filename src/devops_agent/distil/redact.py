@@ -73,22 +73,19 @@ class Redactor:
 
     def _key(self, line: str) -> str:
         """A private key's lines, from its BEGIN to its END, or to the first line that cannot belong to it."""
-        if not self._block:
-            found = KEY_BEGIN.search(line)
-            if not found:
-                return line
-            self._block = self._placeholder(f"key {len(self._known)}", "private-key")
-            rest = line[found.end() :]
-            head = line[: found.start()]
-        else:
-            head, rest = "", line
+        found = None if self._block else KEY_BEGIN.search(line)
+        if not self._block and not found:
+            return line
+        head, rest = (line[: found.start()], line[found.end() :]) if found else ("", line)
         end = KEY_END.search(rest)
+        if not end and rest.strip() and not KEY_BODY.search(rest):
+            self._block = ""
+            return line
+        if not self._block:
+            self._block = self._placeholder(f"key {len(self._known)}", "private-key")
         if end:
             placeholder, self._block = self._block, ""
             return head + placeholder + rest[end.end() :]
-        if head == "" and rest.strip() and not KEY_BODY.search(rest):
-            self._block = ""
-            return line
         return head + self._block
 
 

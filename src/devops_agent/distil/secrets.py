@@ -11,7 +11,9 @@ from functools import cached_property
 
 KEY_BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 KEY_END = re.compile(r"-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
-KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{16,}|[A-Za-z0-9+/]{1,76}={0,2}$|^[\w-]+: ")
+KEY_BODY = re.compile(
+    r"[A-Za-z0-9+/=]{16,}|^\s*[A-Za-z0-9+/]{1,76}={0,2}\s*$|\b[A-Za-z0-9+/]{2,76}={1,2}\s*$|^\s*(?:Proc-Type|DEK-Info|Version|Comment): "
+)
 
 _TOKENS = r"""
   (?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA)[A-Z2-7]{16}
