@@ -59,7 +59,7 @@ def test_a_lock_of_a_living_or_foreign_holder_stays(locked: Callable[..., Toolbo
     assert tools.probe("lock_holder", {"lock": "state"})["state"] == "alive"
     with pytest.raises(NotAllowed, match="alive"):
         perform(tools, "release_lock", lock="state")
-    tools = locked(GONE, Who="deploy@elsewhere")
+    tools = locked(GONE, Host="elsewhere")
     assert tools.probe("lock_holder", {"lock": "state"})["state"] == "unknown"
     with pytest.raises(NotAllowed, match="cannot be proven dead"):
         perform(tools, "release_lock", lock="state")
