@@ -62,8 +62,8 @@ class Host(Protocol):
     Files: `read` raises CommandFailed where there is nothing to read; `read_many` reads the starts of small files at
     once and leaves out what cannot be read; `write` is atomic and keeps owner and mode of what was there; `stat`
     follows links and is None for nothing. `start` begins a process that stays; `signal` says whether there was one to
-    get it; `lineage` is a process with its parents up to the first; `holders` are the processes that have one of these targets
-    open (`socket:[123]`, a file).
+    get it; `lineage` is a process with its parents up to the first; `holders` are the processes that have one of
+    these targets open (`socket:[123]`, a file).
     """
 
     name: str
