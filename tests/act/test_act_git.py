@@ -1,0 +1,80 @@
+"""Lock files of git: removed only where nobody works and they are old."""
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from act.places import do, toolbox
+from devops_agent.errors import NotAllowed
+from devops_agent.model import Step
+
+
+@pytest.fixture
+def work(tmp_path):
+    folder = tmp_path / "work"
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture
+def box(tmp_path, work):
+    return toolbox(tmp_path, repositories={"work": {"path": "work"}})
+
+
+def lock(work, seconds):
+    file = work / ".git/index.lock"
+    file.write_text("")
+    os.utime(file, (time.time() - seconds,) * 2)
+    return file
+
+
+def test_no_lock(box):
+    assert box.probe("git_lock", {"repository": "work"})["exists"] is False
+    assert do(box, "remove_git_lock", repository="work").status == "already"
+
+
+def test_one_that_was_left_behind_is_removed(box, work):
+    file = lock(work, 3600)
+    assert box.probe("git_lock", {"repository": "work"})["stale"] is True
+    assert do(box, "remove_git_lock", repository="work").status == "succeeded"
+    assert not file.exists()
+
+
+def test_a_fresh_one_stays(box, work):
+    file = lock(work, 1)
+    assert box.probe("git_lock", {"repository": "work"})["stale"] is False
+    with pytest.raises(NotAllowed, match="too young"):
+        do(box, "remove_git_lock", repository="work")
+    assert file.exists()
+
+
+def test_one_beside_a_git_that_works_stays(box, work):
+    file = lock(work, 3600)
+    with subprocess.Popen(["git", "cat-file", "--batch"], cwd=work, stdin=subprocess.PIPE) as git:
+        seen = box.probe("git_lock", {"repository": "work"})
+        assert (seen["working"], seen["stale"]) == (True, False)
+        with pytest.raises(NotAllowed, match="cat-file"):
+            do(box, "remove_git_lock", repository="work")
+        git.stdin.close()
+    assert file.exists()
+
+
+def test_a_lock_that_was_taken_anew_since_the_plan_stays(box, work):
+    file = lock(work, 3600)
+    action = box.preview(Step(tool="remove_git_lock", args={"repository": "work"}), 1)
+    other = work / ".git/other"
+    other.write_text("")
+    os.utime(other, (time.time() - 3600,) * 2)
+    os.replace(other, file)
+    outcome = box.apply(action)
+    assert outcome.status == "failed"
+    assert "not the one that was seen" in outcome.output
+    assert file.exists()
+
+
+def test_whose_repository_a_path_is(box, work, tmp_path):
+    assert box.probe("repository_of", {"path": str(work / "src")})["name"] == "work"
+    with pytest.raises(Exception, match="cannot tell"):
+        box.probe("repository_of", {"path": "/elsewhere"})
