@@ -15,7 +15,7 @@ from devops_agent.inventory import Place, Volume
 from devops_agent.model import Run
 from devops_agent.tools.base import Commands, Host, change, probe
 
-_MANY = 2000
+_MANY = 10_000
 _AGES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
