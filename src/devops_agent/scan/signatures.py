@@ -12,8 +12,8 @@ from pathlib import Path
 from devops_agent.scan.pattern import Pattern
 from devops_agent.scan.text import Text
 
-SHORTEST = 10
-WIDEST = 4
+SHORTEST = 12
+WIDEST = 2
 """An anchor's characters at least; strings of a clause at most."""
 
 
