@@ -20,7 +20,7 @@ def problems(paths: Sequence[str]) -> list[Problem]:
     except ImportError:
         catalogue = None
     wanted: list[str | None] = list(paths) or [None]
-    found = [problem for path in wanted for problem in lint(path, catalogue)]
+    found = [problem for path in wanted for problem in lint(path, catalogue, thorough=bool(paths))]
     if any(problem.field == "file" for problem in found):
         return found
     whole = library()

@@ -36,8 +36,13 @@ class Problem:
         return f"{self.path}: {self.field}: {self.text}"
 
 
-def lint(path: str | Path | None = None, tools: Mapping[str, Any] | None = None) -> list[Problem]:
-    """All problems of a file or of a directory (default: the package's library). `tools`: the catalogue by name."""
+def lint(
+    path: str | Path | None = None, tools: Mapping[str, Any] | None = None, thorough: bool = False
+) -> list[Problem]:
+    """All problems of a file or of a directory (default: the package's library). `tools`: the catalogue by name.
+
+    `thorough` has hyperscan compile every pattern, which costs a second a file.
+    """
     start = Path(path) if path is not None else FOLDER
     if not start.exists():
         raise ConfigError(f"{start}: no such file or directory")
@@ -53,7 +58,7 @@ def lint(path: str | Path | None = None, tools: Mapping[str, Any] | None = None)
         if runbook.id in seen:
             problems.append(Problem(str(file), "id", f"{runbook.id} is used by {seen[runbook.id]} too"))
         seen[runbook.id] = file
-        problems += [Problem(str(file), field, text) for field, text in check(runbook, file, causes, tools)]
+        problems += [Problem(str(file), field, text) for field, text in check(runbook, file, causes, tools, thorough)]
     return problems
 
 
@@ -65,11 +70,15 @@ def read_runbook(path: Path) -> Runbook:
 
 
 def check(
-    runbook: Runbook, path: Path, causes: Causes, tools: Mapping[str, Any] | None = None
+    runbook: Runbook,
+    path: Path,
+    causes: Causes,
+    tools: Mapping[str, Any] | None = None,
+    thorough: bool = False,
 ) -> Iterator[tuple[str, str]]:
     """Field and text of every problem of one runbook."""
     yield from _place(runbook, path, causes)
-    yield from _patterns(runbook)
+    yield from _patterns(runbook, thorough)
     yield from _conditions(runbook)
     yield from _names(runbook)
     if tools is not None:
@@ -110,9 +119,9 @@ def _place(runbook: Runbook, path: Path, causes: Causes) -> Iterator[tuple[str, 
             yield "references", f"not an address: {reference}"
 
 
-def _patterns(runbook: Runbook) -> Iterator[tuple[str, str]]:
+def _patterns(runbook: Runbook, thorough: bool) -> Iterator[tuple[str, str]]:
     for number, (role, source) in enumerate(runbook.patterns()):
-        for fault in faults(source):
+        for fault in faults(source, thorough):
             yield f"match.{role}[{number}]", f"{fault}: {source}"
         groups = compiled(source).groupindex
         for group in groups:

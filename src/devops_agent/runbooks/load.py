@@ -146,7 +146,7 @@ def build(folder: Path = FOLDER, shipped: Path = SHIPPED, strict: bool = True) -
         "patterns": patterns,
         "bodies": bodies,
     }
-    _write(shipped, json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+    _write(shipped, json.dumps(data, separators=(",", ":")))
     return data
 
 

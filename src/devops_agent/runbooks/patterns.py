@@ -28,8 +28,8 @@ _BARRED = {
 }
 
 
-def faults(source: str) -> Iterator[str]:
-    """Every reason for which this pattern must be written differently."""
+def faults(source: str, thorough: bool = False) -> Iterator[str]:
+    """Every reason for which this pattern must be written differently. `thorough` has hyperscan compile it (slow)."""
     plain, ignore_case = split_flags(source)
     plain = within_line(plain)
     try:
@@ -45,7 +45,8 @@ def faults(source: str) -> Iterator[str]:
     found = set(_constructs(tree, False))
     yield from sorted(found)
     if not found:
-        yield from _compiles(plain)
+        if thorough:
+            yield from _compiles(plain)
         if _slow(regex):
             yield "takes too long on long lines (neighbouring repeats that fit the same text)"
 
