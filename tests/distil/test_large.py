@@ -1,15 +1,19 @@
 """Logs that are scanned instead of read."""
 
+import bz2
 import gzip
 import io
+import lzma
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
-from devops_agent.distil import distil_source
+from devops_agent.distil import distil_source, stored
 from devops_agent.distil.stored import SMALL, Stored
 from devops_agent.errors import RequestError
 from devops_agent.scan import Pattern, Signatures, literals
@@ -92,15 +96,22 @@ def test_memory_does_not_grow_with_the_log(log: Path, tmp_path: Path) -> None:
     assert peak * 1024 < 120e6
 
 
-def test_a_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devops_agent.distil.stored.LARGEST", 5 << 20)
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress, zstandard.compress])
+def test_a_bomb_is_refused_piece_by_piece(pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = pack(bytes(64 << 20))
+    monkeypatch.setattr(stored, "LARGEST", 5 << 20)
+    assert max(map(len, stored.expanded(iter([packed]), packed[:16]))) <= stored.PIECE
     with pytest.raises(RequestError, match="log: more than"):
-        Stored(gzip.compress(bytes(8 << 20)))
+        Stored(packed)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress, zstandard.compress])
+def test_several_archives_one_after_the_other(pack: Callable[[bytes], bytes]) -> None:
+    with Stored(io.BytesIO(pack(b"a\n" * 9) + pack(b"b\n"))) as log:
+        assert log.read(0, 100) == b"a\n" * 9 + b"b\n"
 
 
 def test_an_archive_that_breaks_off_gives_what_there_is() -> None:
     packed = gzip.compress(b"line one\n" * 10_000)
-    with Stored(packed[: len(packed) // 2]) as stored:
-        assert stored.size > 0
-    with Stored(gzip.compress(b"a\n") + gzip.compress(b"b\n")) as stored:
-        assert stored.read(0, 10) == b"a\nb\n"
+    with Stored(packed[: len(packed) // 2]) as log:
+        assert log.size > 0

@@ -8,10 +8,10 @@ from __future__ import annotations
 import codecs
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from devops_agent.distil.clean import encoding
 from devops_agent.errors import RequestError
@@ -142,9 +142,7 @@ def expanded(pieces: Iterator[bytes], head: bytes) -> Iterator[bytes]:
     elif kind == "gz":
         yield from _gunzip(pieces)
     elif kind == "zst":
-        import zstandard
-
-        yield from _decompressed(pieces, zstandard.ZstdDecompressor().decompressobj, (zstandard.ZstdError,))
+        yield from _unzstd(pieces)
     elif kind == "xz":
         import lzma
 
@@ -173,24 +171,59 @@ def _gunzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
                 worker = zlib.decompressobj(31)
 
 
-def _decompressed(pieces: Iterator[bytes], new: object, broken: tuple[type[Exception], ...]) -> Iterator[bytes]:
-    """All frames of a stream whose decompressor has `decompress`, `eof` and `unused_data`."""
-    worker = new()  # type: ignore[operator]
+def _decompressed(
+    pieces: Iterator[bytes], new: Callable[[], Any], broken: tuple[type[Exception], ...]
+) -> Iterator[bytes]:
+    """All frames of an xz or bz2 file, in bounded pieces however much a few bytes expand to."""
+    worker = new()
     for piece in pieces:
         data = piece
-        while data:
+        while True:
             try:
-                for start in range(0, len(data), 1 << 16):
-                    rest = data[start : start + (1 << 16)]
-                    if worker.eof:
-                        break
-                    yield worker.decompress(rest)
+                plain = worker.decompress(data, PIECE)
             except broken:
                 return
-            if not worker.eof:
+            if plain:
+                yield plain
+            if worker.eof:
+                data = worker.unused_data
+                worker = new()
+                if not data:
+                    break
+            elif worker.needs_input:
                 break
-            data = worker.unused_data + data[start + (1 << 16) :]
-            worker = new()  # type: ignore[operator]
+            else:
+                data = b""
+
+
+def _unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """All frames of a zst file, in bounded pieces."""
+    import zstandard
+
+    with zstandard.ZstdDecompressor().stream_reader(_Readable(pieces), read_across_frames=True) as reader:  # type: ignore[arg-type]
+        while True:
+            try:
+                plain = reader.read(PIECE)
+            except zstandard.ZstdError:
+                return
+            if not plain:
+                return
+            yield plain
+
+
+class _Readable:
+    """Pieces as something to read from."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes; none at the end."""
+        if not self._rest:
+            self._rest = next(self._pieces, b"")
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
 
 
 def _narrow(pieces: Iterator[bytes], wide: str | None) -> Iterator[bytes]:
