@@ -121,9 +121,6 @@ class Signatures:
         if not clauses:
             search = self.regex(index).search
             return [number for number, line in enumerate(text.lines) if search(line)]
-        for clause in clauses:
-            if not any(map(text.holds, clause)):
-                return []
         numbers = text.where(clauses)
         if not numbers:
             return []

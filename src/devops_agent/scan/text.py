@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 TESTED = 2000
 """Lines with one string that are looked at from the start of the log, and as many from its end."""
 INDEXED = 8_000
 """Characters from which on a table of the words costs less than it saves."""
+
+FEW = 100
+"""Lines so few that further strings are looked for in each of them, and not in the whole text."""
 
 _WORD = re.compile(r"[a-z0-9_]+")
 
@@ -39,13 +43,18 @@ class Text:
 
     def where(self, clauses: Sequence[tuple[str, ...]]) -> list[int]:
         """Indices of the lines that hold one string of each clause, in order."""
-        found: set[int] | None = None
+        found: list[int] | None = None
         for clause in clauses:
-            lines = set().union(*(self.places(literal) for literal in clause if self.holds(literal)))
-            found = lines if found is None else found & lines
+            if found is not None and len(found) <= FEW:
+                folded = self.folded
+                found = [number for number in found if any(map(folded[number].__contains__, clause))]
+            else:
+                held = [literal for literal in clause if self.holds(literal)]
+                lines = set().union(*map(self.places, held))
+                found = sorted(lines if found is None else lines.intersection(found))
             if not found:
                 return []
-        return sorted(found or ())
+        return found or []
 
     def places(self, literal: str) -> set[int]:
         """The lines that hold one string: all of them, or the first and last so many."""
@@ -93,10 +102,20 @@ class Text:
                     return False
             elif self._words is not None and word[0] not in self._words:
                 return False
-        return True
+        return all(self._follow(literal, *pair) for pair in pairwise(words))
+
+    def _follow(self, literal: str, one: re.Match[str], two: re.Match[str]) -> bool:
+        """Whether two words of a string stand one after the other anywhere, as far as that is quickly said."""
+        left = [one[0]] if one.start() else [word[::-1] for word in _beginning(self._backward, one[0][::-1])]
+        right = [two[0]] if two.end() < len(literal) else _beginning(self._forward, two[0])
+        if len(left) * len(right) > 2 * FEW:
+            return True
+        return any((before, after) in self._pairs for before in left for after in right)
 
     def _index(self) -> None:
-        self._words = set(_WORD.findall(self.lower))
+        words = _WORD.findall(self.lower)
+        self._pairs = set(pairwise(words))
+        self._words = set(words)
         self._vocabulary = "\n".join(self._words)
         self._forward = sorted(self._words)
         self._backward = sorted(word[::-1] for word in self._words)
@@ -114,3 +133,9 @@ def _begins(words: list[str], start: str) -> bool:
     """Whether one of the sorted words begins so."""
     at = bisect_left(words, start)
     return at < len(words) and words[at].startswith(start)
+
+
+def _beginning(words: list[str], start: str) -> list[str]:
+    """The sorted words that begin so, a few more than are looked at."""
+    at = bisect_left(words, start)
+    return [word for word in words[at : at + 2 * FEW + 1] if word.startswith(start)]
