@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -38,6 +39,24 @@ _FLOORS = ((6, 0.7), (40, 0.3))
 _UNSURE = frozenset({"path", "port", "command"})
 """What only stands somewhere near is shown, but never bound into a tool's arguments."""
 
+_SUCCESS = re.compile(
+    r"BUILD SUCCESS|Finished: SUCCESS|Job succeeded|[Bb]uild succeeded|test result: ok|Result: PASS|passed successfully"
+    r"|All tests (?:passed|successful)|\b[1-9]\d* (?:tests? |specs? |examples? )?pass(?:ed|ing)\b|^ok\s+\S|^# fail 0\b"
+    r"|\b0 (?:failures|failed|errors|issues|vulnerabilities)\b|Failures: 0, Errors: 0|[Cc]ompleted successfully|^PASS\b"
+    r"|exited with (?:code )?0\b|exit (?:code|status) 0\b|added \d+ packages|Error \d+ \(ignored\)|^Published "
+)
+_FAILURE = re.compile(
+    r"\bFAIL(?:ED|URE|URES)?\b|\b[1-9]\d* (?:tests? |specs? )?(?:failed|failing|failures?|errors?)\b"
+    r"|^not ok (?!.*# TODO)"
+    r"|(?:Failures|Errors): [1-9]|exit(?:ed)?(?: with)? (?:code|status) [1-9]|exited with [1-9]|^npm (?:ERR!|error)"
+    r"|^fatal: "
+    r"|Error \d+$|##\[error\]|[Jj]ob failed"
+)
+"""Words with which a tool ends that has found nothing wrong, and those of one that has."""
+
+_SHORT = 80
+"""Of a log of so few lines the excerpt holds enough to tell how it ended."""
+
 _BEGAN = 30
 """So many lines before the decisive one, the same words are about the same failure."""
 
@@ -57,7 +76,7 @@ class RunbookPlanner:
         """The cause that the evidence speaks for, or `unknown`; `failure` is False where the log shows none."""
         floor = next((value for lines, value in _FLOORS if digest.lines_read <= lines), 0.0)
         found = candidates(digest.hits, self.library.runbooks, self.library.causes, floor)
-        if not digest.failing and not _speaks_for_itself(digest, found):
+        if _went_well(digest) or (not digest.failing and not _speaks_for_itself(digest, found)):
             return Diagnosis(failure=False, summary="The log shows no failure.", evidence=_excerpt(digest, ()))
         sure = confidences(found)
         if not found or found[0].score < ANSWER:
@@ -156,6 +175,13 @@ class RunbookPlanner:
             looked=looked,
             planned=tuple(_planned(runbook, cause, self.library.causes, bindings)),
         )
+
+
+def _went_well(digest: Digest) -> bool:
+    """Whether a short log ends well by its own words, whatever its lines were about (a test of failures, say)."""
+    if digest.lines_read > _SHORT or not any(_SUCCESS.search(one.text) for one in digest.evidence):
+        return False
+    return not any(_FAILURE.search(one.text) for one in digest.evidence)
 
 
 def _speaks_for_itself(digest: Digest, found: list[Candidate]) -> bool:
