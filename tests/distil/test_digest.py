@@ -98,6 +98,12 @@ def test_what_passed_shows_no_failure() -> None:
     assert not digest("\n".join(log)).failing
 
 
+def test_a_log_that_breaks_off_after_a_step_that_passed_fails() -> None:
+    passed = [*NOISE, 'The command "make" exited with 0.', *NOISE]
+    assert not digest("\n".join(passed)).failing
+    assert digest("\n".join([*passed, TRACEBACK])).failing
+
+
 def test_zero_errors_and_warnings_do_not_beat_the_error() -> None:
     log = [
         *NOISE,

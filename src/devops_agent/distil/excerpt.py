@@ -129,12 +129,13 @@ def _failing(view: View, worth: dict[int, float]) -> bool:
         return False
     if view.marks.failed:
         return True
+    certain = K["diagnostic"] | K["fail_head"] | K["exception"] | K["trace_head"] | K["error_head"] | K["make"] | MARKED
     if view.marks.fine:
-        return False
+        last = view.marks.fine[-1]
+        return any(view.bits[index] & certain and value >= 5.0 for index, value in worth.items() if index > last)
     if view.size <= REPORTED:
         fine = K["passed"] | K["nothing"] | K["quiet_level"]
         return bool(worth) or not any(bits & fine for bits in view.bits)
     if view.size <= SHORT:
         return max(worth.values(), default=0.0) >= 1.4
-    certain = K["diagnostic"] | K["fail_head"] | K["exception"] | K["trace_head"] | K["error_head"] | K["make"] | MARKED
     return any(view.bits[index] & certain and value >= 2.5 for index, value in worth.items())

@@ -19,7 +19,7 @@ _BAD_EXIT = re.compile(
     r"|^Command exited with code [1-9]|^(?:Build|Job) step .{0,80} marked build as failure"
 )
 _GOOD_EXIT = re.compile(
-    r"exited with (?:code |status )?0\.?$|^Finished: SUCCESS|^Job succeeded|^Done\. Your build exited with 0|^Success\.?$"
+    r"exited with (?:code |status )?0\.?$|^Finished: SUCCESS|^Job succeeded|^Done\. Your build exited with 0"
 )
 _BEGIN = re.compile(
     r"^\$ \S|^Step \d+/\d+ : |^\[Pipeline\] (?:sh|bat|stage|powershell)|^#\d+ \[[^\]]{1,80}\] |^Starting: |^Task +: |^\[command\]|^=> "
@@ -39,7 +39,7 @@ _NEEDS = (
     "timed out",
     "marked",
 )
-_GOOD_NEEDS = ("exited", "SUCCESS", "succeeded", "Success")
+_GOOD_NEEDS = ("exited", "SUCCESS", "succeeded")
 _BEGIN_HEADS = frozenset("$S[#T=")
 
 
