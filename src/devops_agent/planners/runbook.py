@@ -146,7 +146,7 @@ class RunbookPlanner:
         self, candidate: Candidate, found: list[Candidate], sure: Mapping[str, float], digest: Digest, look: Looking
     ) -> Diagnosis:
         runbook = candidate.runbook
-        service = look.place.concerned(candidate.facts) or (look.failing[0] if len(look.failing) == 1 else None)
+        service = look.place.concerned(typed(candidate.facts)) or (look.failing[0] if len(look.failing) == 1 else None)
         acting = self._acting(runbook)
         bindings = _bindings(acting, candidate.named, service, look)
         before = len(look.seen)
@@ -223,9 +223,10 @@ def _in_order(hit: Hit, runbook: Any, digest: Digest) -> Iterator[Hit]:
 def _bindings(runbook: Any, found: dict[str, Any], service: str | None, look: Looking) -> dict[str, Any]:
     """What `$name` stands for: defaults, facts, and the inventory's entry of the service concerned."""
     bindings = {name: value for name, value in typed(found).items() if name != "service"}
-    if service:
-        entry = look.place.inventory.services[service].model_dump(mode="json", exclude_none=True)
-        bindings["service"] = {"name": service, **entry}
+    for name, known in (("service", service), ("failing", look.failing[0] if len(look.failing) == 1 else None)):
+        if known:
+            entry = look.place.inventory.services[known].model_dump(mode="json", exclude_none=True)
+            bindings[name] = {"name": known, **entry}
     for name, value in runbook.defaults.items():
         try:
             bindings.setdefault(name, bind(value, bindings))

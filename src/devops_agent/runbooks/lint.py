@@ -20,8 +20,8 @@ from devops_agent.runbooks.load import FOLDER, files
 from devops_agent.runbooks.patterns import faults
 from devops_agent.runbooks.schema import FACTS, Runbook, fact_name
 
-ALWAYS = frozenset({"service"})
-"""Names that are bound from the inventory where it knows the service that a log speaks of."""
+ALWAYS = frozenset({"service", "failing"})
+"""Bound from the inventory: the service that a log speaks of, and the only one that fails its health check."""
 
 
 @dataclass(frozen=True)

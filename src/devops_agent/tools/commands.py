@@ -256,6 +256,8 @@ def _end(command: End, bench: Bench) -> str:
         raise StalePlan(f"process {command.pid} is not the one that was seen any more")
     for name, patience in (("TERM", command.grace), ("KILL", 3.0)):
         host.signal(command.pid, name)
+        if process.state == "T":
+            host.signal(command.pid, "CONT")  # a stopped process takes a signal only when it goes on
         if _gone(host, command, patience):
             return f"ended process {command.pid} ({command.command[:120]})" + (" by force" if name == "KILL" else "")
     raise CommandFailed(f"process {command.pid} ({command.command[:120]}) could not be ended")

@@ -295,6 +295,42 @@ def block(text: str, wanted: str) -> str:
     return text if plain.strip() in text else _appended(text, plain.rstrip("\n"))
 
 
+def unit_variable(text: str, name: str, value: str) -> str:
+    """Give a systemd unit's service a variable: a line `Environment=` of its own, after those that are there."""
+    assignment = _assignment(name, value).replace("%", "%%")
+    lines = _lines(text)
+    heads = [number for number, each in enumerate(lines) if _bare(each).strip() == "[Service]"]
+    if len(heads) != 1:
+        raise BadArguments(f"the unit has {len(heads)} sections [Service], not one")
+    ends = [number for number in range(heads[0] + 1, len(lines)) if _SECTION.match(_bare(lines[number]))]
+    own = range(heads[0] + 1, ends[0] if ends else len(lines))
+    at = [number for number in own if re.match(r"\s*Environment\s*=", lines[number])]
+    last = at[-1] if at else heads[0]
+    if not lines[last].endswith("\n"):
+        lines[last] += "\n"
+    return "".join([*lines[: last + 1], f"Environment={assignment}\n", *lines[last + 1 :]])
+
+
+def program_variable(text: str, program: str, name: str, value: str) -> str:
+    """Give a program of supervisord a variable, beside those that it has."""
+    quoted = '"' + one_line(value).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
+    key = f"program:{program}.environment"
+    held = next((found for each, found in _ini_entries(text) if each == key), "")
+    if not re.fullmatch(r"[A-Za-z_]\w*", name):
+        raise BadArguments(f"name: not a variable's name: {name!r}")
+    return _ini_put(text, key, f"{held},{name}={quoted}" if held else f"{name}={quoted}")
+
+
+def _assignment(name: str, value: str) -> str:
+    plain = one_line(value)
+    if not re.fullmatch(r"[A-Za-z_]\w*", name):
+        raise BadArguments(f"name: not a variable's name: {name!r}")
+    if re.fullmatch(r"[\w@%+=:,./-]*", plain):
+        return f"{name}={plain}"
+    escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{name}={escaped}"'
+
+
 def one_line(new: Any) -> str:
     """A value as text that fits on one line; booleans as files write them."""
     plain = str(new).lower() if isinstance(new, bool) else str(new)
@@ -330,4 +366,11 @@ FORMS: dict[str, Form] = {
     "json": Form(structured.json_entries, structured.json_put),
     "toml": Form(structured.toml_entries, structured.toml_put),
 }
-EDITORS: dict[str, Callable[..., str]] = {"replace": replace, "flag": flag, "line": line, "block": block}
+EDITORS: dict[str, Callable[..., str]] = {
+    "replace": replace,
+    "flag": flag,
+    "line": line,
+    "block": block,
+    "unit_variable": unit_variable,
+    "program_variable": program_variable,
+}

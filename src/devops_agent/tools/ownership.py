@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from devops_agent.errors import NotAllowed
+from devops_agent.errors import CommandFailed, NotAllowed
 from devops_agent.inventory import Place
 from devops_agent.tools import processes
 from devops_agent.tools.base import Host
@@ -79,7 +80,58 @@ def service_itself(host: Host, place: Place, process: Process) -> str | None:
             folder = processes.folder_of(host, process.pid) or place.workspace
             if same or _programs(service.run, place.workspace) & _programs(words, folder):
                 return name
+            if _run_by_script(host, place, service.run[0], words, folder):
+                return name
     return None
+
+
+def held_lock(host: Host, place: Place, process: Process) -> str | None:
+    """The lock of the inventory whose file this process has open."""
+    files = {name: host.resolve(place.path(lock.file)) for name, lock in place.inventory.locks.items()}
+    held = host.holders(*files.values()) if files else {}
+    return next((name for name, file in files.items() if process.pid in held[file]), None)
+
+
+def _run_by_script(host: Host, place: Place, script: str, words: Sequence[str], folder: str) -> bool:
+    """Whether a start script ends in this command: it is replaced by what it executes, which then is the service."""
+    if "/" not in script:
+        return False
+    path = place.path(script)
+    try:
+        text = host.read(path, 1 << 16).decode("utf-8")
+    except (CommandFailed, UnicodeDecodeError):
+        return False
+    if not text.startswith("#!"):
+        return False
+    folders = {place.workspace, posixpath.dirname(path), posixpath.dirname(posixpath.dirname(path))}
+    own = _programs(words, folder)
+    for line in text.splitlines()[1:]:
+        said = _shell_words(line)
+        named = [word for word in said if "$" not in word and word not in (">", ">>", "&")]
+        if own & {each for base in folders for each in _programs(named, base)} or _is_command(said, words):
+            return True
+    return False
+
+
+def _shell_words(line: str) -> list[str]:
+    """The words of a command in a script, without `exec`, variables set before it, and redirections."""
+    try:
+        said = shlex.split(line, comments=True)
+    except ValueError:
+        return []
+    said = [word for word in said if not re.match(r"\d?[<>]", word)]
+    while said and (said[0] in ("exec", "nohup", "setsid", "env") or re.match(r"\w+=", said[0])):
+        said = said[1:]
+    return said
+
+
+def _is_command(said: Sequence[str], words: Sequence[str]) -> bool:
+    """Whether a command of a script gave this one; a variable in it may be anything, but not all of it."""
+    if not 1 < len(said) == len(words) or all("$" in word for word in said[1:]):
+        return False
+    shapes = [".*".join(map(re.escape, re.split(r"\$\{?[\w@]+\}?", word))) for word in said]
+    first = re.fullmatch(posixpath.basename(shapes[0]), posixpath.basename(words[0]))
+    return bool(first) and all(map(re.fullmatch, shapes[1:], words[1:]))
 
 
 def _programs(words: Sequence[str], folder: str) -> set[str]:

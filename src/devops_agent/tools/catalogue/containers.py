@@ -13,6 +13,7 @@ from devops_agent.inventory import Place
 from devops_agent.model import Run, Wait
 from devops_agent.tools import secrecy, supervisors
 from devops_agent.tools.base import Commands, Host, change, probe
+from devops_agent.tools.catalogue import leftovers
 
 Name = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.:/-]*$", max_length=253)]
 
@@ -79,6 +80,10 @@ def _has_ended(host: Host, place: Place, service: str) -> None:
     status = supervisors.status(host, place, service)
     if status["state"] not in ("stopped", "failed"):
         raise NotAllowed(f"the container of {service} is {status['state']}; only one that has ended is removed")
+    if changed := leftovers.changes(host, place, service):
+        raise NotAllowed(
+            f"files in the container of {service} are in no volume and would be lost: {', '.join(changed[:5])}"
+        )
 
 
 @probe(needs=("kubectl",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -9,21 +10,26 @@ from pydantic import Field
 from devops_agent.errors import NotAllowed, StalePlan
 from devops_agent.inventory import Place
 from devops_agent.model import End, Wait
-from devops_agent.tools import ownership, processes
+from devops_agent.tools import ownership, processes, settings
 from devops_agent.tools.base import Commands, Host, change, probe
 from devops_agent.tools.sockets import Listener, listeners, listening_ports
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Protocol = Literal["tcp", "udp"]
+_PORT_KEY = re.compile(r"port|listen|bind|addr", re.I)
 
 
 @probe
-def port_owner(host: Host, place: Place, port: Port, protocol: Protocol = "tcp") -> dict[str, Any]:
+def port_owner(
+    host: Host, place: Place, port: Port | None = None, protocol: Protocol = "tcp", service: str | None = None
+) -> dict[str, Any]:
     """Who listens on a port: process, user, since when, who supervises it, whether it may be ended and why.
 
+    Without a port: the one of the service's ports that something listens on, while the service does not run.
     `service` is whom the inventory gives the port to; `is_inventory` says that the holder is supervised or that service
     itself; `ours` that it may be ended.
     """
+    port = port or _taken(host, place, service)
     found = listeners(host, port, protocol)
     named = place.service_on(port)
     facts: dict[str, Any] = {
@@ -51,6 +57,43 @@ def port_owner(host: Host, place: Place, port: Port, protocol: Protocol = "tcp")
         "is_inventory": not belonging.ours and bool(belonging.supervisor or belonging.entry),
         "why": belonging.why,
     }
+
+
+def _taken(host: Host, place: Place, service: str | None) -> int:
+    """The service's port that is taken, or else its first."""
+    if service is None:
+        raise NotAllowed("port_owner: give port or service")
+    entry = place.service(service)
+    ports = [*entry.ports]
+    if entry.health and entry.health.tcp:
+        ports.append(int(str(entry.health.tcp).rpartition(":")[2]))
+    if entry.health and entry.health.http and (shown := re.search(r"://[^/]*:(\d+)", entry.health.http)):
+        ports.append(int(shown[1]))
+    if not ports:
+        raise NotAllowed(f"the inventory names no port of service {service!r}")
+    return next((port for port in ports if listeners(host, port)), ports[0])
+
+
+@probe
+def port_setting(host: Host, place: Place, service: str, port: Port) -> dict[str, Any]:
+    """Where a service's configuration sets a port (`file`, `key`): `elsewhere` says that it is another service's.
+
+    `proper` is what stands there with the service's own port instead; null where something listens on that.
+    """
+    own = place.service(service).ports
+    owner = place.service_on(port)
+    facts: dict[str, Any] = {"service": service, "port": port, "elsewhere": owner not in (None, service), "file": None}
+    facts |= {"key": None, "value": None, "proper": None, "own": list(own)}
+    whole = re.compile(rf"(?<!\d){port}(?!\d)")
+    found = []
+    for file in (place.path(each) for each in place.service(service).config):
+        text = settings.text_of(host, file)
+        rows = settings.entries(file, text) if text else ()
+        found += [(file, key, value) for _, key, value in rows if whole.search(value) and _PORT_KEY.search(key)]
+    if len(found) == 1 and len(own) == 1 and port not in own and not listeners(host, own[0]):
+        file, key, value = found[0]
+        facts |= {"file": file, "key": key, "value": value, "proper": whole.sub(str(own[0]), value)}
+    return facts
 
 
 @probe

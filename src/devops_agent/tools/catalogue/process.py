@@ -90,7 +90,8 @@ def _gone(host: Host, pid: int, started: int) -> bool:
 def _may_end(host: Host, place: Place, pid: int) -> None:
     process = processes.look(host, pid)
     if process:
-        ownership.require_ours(ownership.whose(host, place, process), process)
+        held = ownership.held_lock(host, place, process)
+        ownership.require_ours(ownership.whose(host, place, process, held), process)
 
 
 def _status(host: Host, pid: int) -> dict[str, str]:
