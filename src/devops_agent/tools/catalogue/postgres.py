@@ -5,18 +5,16 @@ Asked through psql with the inventory's administrative address. Source: the view
 
 from __future__ import annotations
 
-import json
 import re
-import urllib.parse
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from devops_agent.errors import CommandFailed, NotAllowed, StalePlan, UnreadableOutput
+from devops_agent.errors import CommandFailed, NotAllowed, StalePlan
 from devops_agent.inventory import Place
 from devops_agent.model import Run, Wait
+from devops_agent.tools import psql
 from devops_agent.tools.base import Commands, Host, change, probe
-from devops_agent.tools.secrecy import masked
 
 Pid = Annotated[int, Field(ge=1, le=1 << 22)]
 _SESSIONS = """
@@ -24,16 +22,17 @@ SELECT pid, usename AS user, datname AS database, application_name AS applicatio
   backend_start::text AS started, extract(epoch FROM now() - backend_start)::int AS seconds,
   extract(epoch FROM now() - coalesce(state_change, backend_start))::int AS state_seconds,
   extract(epoch FROM now() - xact_start)::int AS transaction_seconds, left(query, 300) AS query,
-  pg_blocking_pids(pid) AS blocked_by
+  pg_blocking_pids(pid) AS blocked_by,
+  backend_xid IS NOT NULL AS has_written
 FROM pg_stat_activity"""
 
 
 @probe(needs=("psql",))
 def postgres_activity(host: Host, place: Place, datastore: str) -> dict[str, Any]:
     """Sessions of a Postgres: by state and application, the limit, and who blocks whom (`blockers`, longest first)."""
-    sessions = _query(host, place, datastore, f"{_SESSIONS} WHERE backend_type = 'client backend'")
-    limits = _query(host, place, datastore, "SELECT current_setting('max_connections')::int AS most")
-    own = [each for each in sessions if each["application"] != "devops-agent"]
+    sessions = psql.rows(host, place, datastore, f"{_SESSIONS} WHERE backend_type = 'client backend'")
+    limits = psql.rows(host, place, datastore, "SELECT current_setting('max_connections')::int AS most")
+    own = [each for each in sessions if each["application"] != psql.NAME]
     blocking = {pid for each in own for pid in each["blocked_by"] or ()}
     blockers = [each for each in own if each["pid"] in blocking and not each["blocked_by"]]
     return {
@@ -45,6 +44,7 @@ def postgres_activity(host: Host, place: Place, datastore: str) -> dict[str, Any
         "applications": _counted(own, "application"),
         "idle_in_transaction": [each for each in own if str(each["state"]).startswith("idle in transaction")],
         "blockers": sorted(blockers, key=lambda each: -(each["transaction_seconds"] or 0)),
+        "blocked_count": sum(bool(each["blocked_by"]) for each in own),
         "blocked": [each for each in own if each["blocked_by"]],
         "sessions": own[:200],
     }
@@ -56,7 +56,7 @@ def postgres_setting(host: Host, place: Place, datastore: str, name: str) -> dic
     if not re.fullmatch(r"[a-z][a-z0-9_.]{1,62}", name):
         raise NotAllowed(f"name: not the name of a setting: {name!r}")
     asked = f"SELECT name, setting AS value, unit, source, pending_restart FROM pg_settings WHERE name = '{name}'"  # noqa: S608
-    found = _query(host, place, datastore, asked)
+    found = psql.rows(host, place, datastore, asked)
     return {"known": True, **found[0]} if found else {"known": False, "name": name, "value": None}
 
 
@@ -66,7 +66,7 @@ def postgres_ready(host: Host, place: Place, datastore: str) -> dict[str, Any]:
     try:
         only = "current_setting('default_transaction_read_only') = 'on'"
         asked = f"SELECT pg_is_in_recovery() AS replica, {only} AS read_only"
-        return {"datastore": datastore, "up": True, "error": "", **_query(host, place, datastore, asked)[0]}
+        return {"datastore": datastore, "up": True, "error": "", **psql.rows(host, place, datastore, asked)[0]}
     except CommandFailed as error:
         return {"datastore": datastore, "up": False, "error": str(error), "replica": None, "read_only": None}
 
@@ -74,9 +74,9 @@ def postgres_ready(host: Host, place: Place, datastore: str) -> dict[str, Any]:
 @change(effect="destroy", needs=("psql",))
 def postgres_end_session(place: Place, datastore: str, pid: Pid, *, started: str, state: str) -> Commands:
     """End a database session that blocks others or idles in a transaction; only the one that was seen, unchanged."""
-    still = f"pid = {pid} AND backend_start::text = '{_literal(started)}' AND state = '{_literal(state)}'"
+    still = f"pid = {pid} AND backend_start::text = {psql.literal(started)} AND state = {psql.literal(state)}"
     ends = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {still}"  # noqa: S608
-    yield Run(argv=_psql(place, datastore, ends))
+    yield Run(argv=psql.argv(place, datastore, ends))
     args = {"datastore": datastore, "pid": pid}
     yield Wait(probe="postgres_session", args=args, expect=("result.alive == false",), limit=5)
 
@@ -84,7 +84,7 @@ def postgres_end_session(place: Place, datastore: str, pid: Pid, *, started: str
 @probe(needs=("psql",))
 def postgres_session(host: Host, place: Place, datastore: str, pid: Pid) -> dict[str, Any]:
     """One session: who, since when, in which state, with which statement; `alive` is false where there is none."""
-    found = _query(host, place, datastore, f"{_SESSIONS} WHERE pid = {pid}")
+    found = psql.rows(host, place, datastore, f"{_SESSIONS} WHERE pid = {pid}")
     return {"alive": True, **found[0]} if found else {"alive": False, "pid": pid}
 
 
@@ -109,39 +109,10 @@ def _may_end(host: Host, place: Place, datastore: str, pid: int, *, started: str
     blocks = any(pid in (each["blocked_by"] or ()) for each in seen["blocked"])
     if not (blocks or str(state).startswith("idle in transaction")):
         raise NotAllowed(f"session {pid} ({state}) neither blocks others nor idles in a transaction")
+    if session["has_written"] and not blocks:
+        raise NotAllowed(f"session {pid} has changed data in a transaction that is still open; its owner must decide")
     if state == "active":
         raise NotAllowed(f"session {pid} is at work; waiting for it, or asking its owner, comes first")
-
-
-def _query(host: Host, place: Place, datastore: str, statement: str) -> list[dict[str, Any]]:
-    wrapped = f"SELECT coalesce(json_agg(rows), '[]') FROM ({statement}) AS rows"  # noqa: S608 - our own
-    ended = host.attempt(*_psql(place, datastore, wrapped), timeout=20)
-    if ended.code:
-        raise CommandFailed(f"postgres {datastore}: {ended.errors.strip()[-400:]}", ended.code)
-    try:
-        rows = json.loads(ended.output)
-    except ValueError:
-        raise UnreadableOutput(f"psql: {ended.output[:200]}") from None
-    return [each | ({"query": masked(each["query"])} if each.get("query") else {}) for each in rows]
-
-
-def _psql(place: Place, datastore: str, statement: str) -> tuple[str, ...]:
-    """psql with the address; one with a password is refused: it would stand in the argument list."""
-    entry = place.inventory.datastores.get(datastore)
-    if entry is None or entry.kind not in ("postgres", "postgresql"):
-        raise NotAllowed(f"datastore: {datastore!r} is no Postgres of the inventory")
-    url = entry.admin or entry.url or ""
-    split = urllib.parse.urlsplit(url)
-    options = urllib.parse.parse_qs(split.query)
-    if split.password or "password" in options:
-        raise NotAllowed(f"datastore {datastore!r}: a password in the address would be seen by everybody on the host")
-    joint = "&" if split.query else "?"
-    timed = f"{url}{joint}application_name=devops-agent&connect_timeout=5" if "://" in url else url
-    return ("psql", "-X", "-A", "-t", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-d", timed, "-c", statement)
-
-
-def _literal(text: str) -> str:
-    return text.replace("'", "''")
 
 
 def _counted(rows: list[dict[str, Any]], field: str) -> dict[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
+from devops_agent.errors import NotAllowed
 from devops_agent.inventory import Place
 from devops_agent.model import Run
 from devops_agent.tools import psql
@@ -17,10 +18,23 @@ Privilege = Literal["SELECT", "INSERT", "UPDATE", "DELETE"]
 _LACKING = (
     "select rolname from pg_roles where rolcanlogin and not rolsuper and not has_table_privilege(oid, '{}', '{}')"
 )
+_DECIDED = (
+    "select relacl is not null as decided, relrowsecurity as guarded, coalesce(obj_description(oid), '') as comment "
+    "from pg_class where oid = '{}'::regclass"
+)
 _NEIGHBOURS = (
     "select count(*) as count from pg_tables where has_table_privilege('{0}', "
     "format('%I.%I', schemaname, tablename), '{1}') and schemaname not in ('pg_catalog', 'information_schema') "
     "and tableowner = (select pg_get_userbyid(relowner) from pg_class where oid = '{2}'::regclass)"
+)
+
+_OWNER = (
+    "select refobjid::bigint as oid, refobjid::regclass::text as table from pg_depend where objid = '{}'::regclass "
+    "and classid = 'pg_class'::regclass and refclassid = 'pg_class'::regclass and deptype in ('a', 'i')"
+)
+_INSERTING = (
+    "select rolname from pg_roles where rolcanlogin and not rolsuper and has_table_privilege(oid, {0}, 'INSERT') "
+    "and not has_sequence_privilege(oid, '{1}', 'USAGE')"
 )
 
 
@@ -28,20 +42,60 @@ _NEIGHBOURS = (
 def postgres_denied(host: Host, place: Place, datastore: str, table: str) -> dict[str, Any]:
     """Which right on a table was refused to whom: the statement from the server's log, and the roles that lack it.
 
-    `privilege` and `role` are None where the log or the roles do not say it beyond doubt. `meant`: that role has this
-    right on other tables of the same owner already, so that it is meant to work with them.
+    `privilege` and `role` are None where the log or the roles do not say it beyond doubt. `decided`: somebody has
+    granted or revoked rights on this very table, commented on it, or guards its rows, so that the lack may be meant.
+    `meant`: nobody has, and that role has this right on other tables of the same owner already.
     """
     named = psql.identifier(table)
     privilege = _denied_statement(host, place, datastore, table)
     found: dict[str, Any] = {"table": table, "privilege": privilege, "role": None, "roles": [], "meant": False}
+    state = psql.one(host, place, datastore, _DECIDED.format(named))
+    found["decided"] = bool(state["decided"] or state["guarded"] or state["comment"])
     if not privilege:
         return found
     lacking = [row["rolname"] for row in psql.rows(host, place, datastore, _LACKING.format(named, privilege))]
     found["roles"] = lacking
     if len(lacking) == 1:
         sql = _NEIGHBOURS.format(lacking[0].replace("'", "''"), privilege, named)
-        found |= {"role": lacking[0], "meant": int(psql.one(host, place, datastore, sql)["count"]) > 0}
+        elsewhere = psql.one(host, place, datastore, sql)["count"] > 0
+        found |= {"role": lacking[0], "meant": elsewhere and not found["decided"]}
     return found
+
+
+@probe(needs=("psql",))
+def postgres_sequence(host: Host, place: Place, datastore: str, sequence: str) -> dict[str, Any]:
+    """Who may insert into a table and lacks the sequence that numbers its rows: `role` where it is exactly one.
+
+    `table` is None for a sequence that belongs to no column: then nothing says who is meant to use it.
+    """
+    named = psql.identifier(sequence)
+    owners = psql.rows(host, place, datastore, _OWNER.format(named))
+    found: dict[str, Any] = {"sequence": sequence, "table": None, "role": None, "roles": []}
+    if len(owners) != 1:
+        return found
+    lacking = psql.rows(host, place, datastore, _INSERTING.format(int(owners[0]["oid"]), named))
+    roles = [row["rolname"] for row in lacking]
+    return found | {"table": owners[0]["table"], "roles": roles, "role": roles[0] if len(roles) == 1 else None}
+
+
+@change(effect="change", repeatable=True, needs=("psql",))
+def grant_sequence(place: Place, datastore: str, role: str, sequence: str) -> Commands:
+    """Let a role that may insert into a table use the sequence that numbers its rows."""
+    sql = f"GRANT USAGE ON SEQUENCE {psql.identifier(sequence)} TO {psql.identifier(role)}"
+    yield Run(argv=psql.argv(place, datastore, sql))
+
+
+@grant_sequence.precondition
+def _inserts(host: Host, place: Place, datastore: str, role: str, sequence: str) -> None:
+    seen = postgres_sequence.call({"host": host, "place": place, "datastore": datastore, "sequence": sequence})
+    if role not in seen["roles"]:
+        raise NotAllowed(f"role {role!r} may not insert into the table of sequence {sequence!r}, or can use it already")
+
+
+@grant_sequence.undo
+def _revoke_sequence(place: Place, datastore: str, role: str, sequence: str) -> Commands:
+    sql = f"REVOKE USAGE ON SEQUENCE {psql.identifier(sequence)} FROM {psql.identifier(role)}"
+    yield Run(argv=psql.argv(place, datastore, sql))
 
 
 @probe(needs=("psql",))
@@ -51,7 +105,7 @@ def postgres_privilege(
     """Whether a role has a right on a table."""
     psql.identifier(role)
     sql = f"select has_table_privilege('{role}', '{psql.identifier(table)}', '{privilege}') as has"
-    return {"has": psql.one(host, place, datastore, sql)["has"] == "t"}
+    return {"has": bool(psql.one(host, place, datastore, sql)["has"])}
 
 
 @change(effect="change", repeatable=True, needs=("psql",))
