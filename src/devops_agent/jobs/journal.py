@@ -18,13 +18,13 @@ from devops_agent.model import now
 GATHER_SECONDS = 0.02
 
 
-class StoredJournal:
-    """A journal within somebody's transaction: for reading, and for the one write that a decision makes."""
+class _Read:
+    """What was kept for a job, read once."""
 
     def __init__(self, connection: Connection, job: str) -> None:
-        self.connection = connection
+        query = select(journal.c.key, journal.c.value).where(journal.c.job == job).order_by(journal.c.id)
+        self._kept: dict[str, str] = {row.key: row.value for row in connection.execute(query)}
         self.job = job
-        self._kept = _read(connection, job)
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The kept value, or None."""
@@ -34,6 +34,14 @@ class StoredJournal:
     def names(self, prefix: str = "") -> list[str]:
         """Keys below a prefix, in the order of writing."""
         return [key for key in self._kept if key.startswith(prefix)]
+
+
+class StoredJournal(_Read):
+    """A journal within somebody's transaction: for reading, and for the one write that a decision makes."""
+
+    def __init__(self, connection: Connection, job: str) -> None:
+        super().__init__(connection, job)
+        self.connection = connection
 
     def put(self, key: str, value: dict[str, Any], durable: bool = False) -> None:  # noqa: ARG002 (the transaction's)
         """Keep one value; IntegrityError where the key is taken."""
@@ -43,7 +51,7 @@ class StoredJournal:
         self._kept[key] = text
 
 
-class FencedJournal:
+class FencedJournal(_Read):
     """The journal of a claimed job. What was read or written once is remembered: the owner is the only writer.
 
     Values that follow one another within `GATHER_SECONDS` are written in one transaction: losing them costs only the
@@ -51,22 +59,12 @@ class FencedJournal:
     """
 
     def __init__(self, engine: Engine, job: str, fence: int) -> None:
+        with reading(engine) as connection:
+            super().__init__(connection, job)
         self.engine = engine
-        self.job = job
         self.fence = fence
         self._gathered: list[dict[str, Any]] = []
         self._written = time.monotonic()
-        with reading(engine) as connection:
-            self._kept = _read(connection, job)
-
-    def get(self, key: str) -> dict[str, Any] | None:
-        """The kept value, or None."""
-        value = self._kept.get(key)
-        return None if value is None else json.loads(value)
-
-    def names(self, prefix: str = "") -> list[str]:
-        """Keys below a prefix, in the order of writing."""
-        return [key for key in self._kept if key.startswith(prefix)]
 
     def put(self, key: str, value: dict[str, Any], durable: bool = False) -> None:
         """Keep one value; LeaseLost where another worker owns the job."""
@@ -107,8 +105,3 @@ def synchronous(connection: Connection, durable: bool) -> Iterator[None]:
         yield
     finally:
         driver.execute("PRAGMA synchronous=NORMAL")
-
-
-def _read(connection: Connection, job: str) -> dict[str, str]:
-    query = select(journal.c.key, journal.c.value).where(journal.c.job == job).order_by(journal.c.id)
-    return {row.key: row.value for row in connection.execute(query)}
