@@ -115,3 +115,21 @@ def test_an_archive_that_breaks_off_gives_what_there_is() -> None:
     packed = gzip.compress(b"line one\n" * 10_000)
     with Stored(packed[: len(packed) // 2]) as log:
         assert log.size > 0
+
+
+def test_line_feeds_are_counted_beside_and_not_believed_of_a_log_that_grew(tmp_path: Path) -> None:
+    path = tmp_path / "growing.log"
+    path.write_bytes(b"line\n" * 1_000_000)
+    with Stored(path) as log:
+        assert log.counting()() in (1_000_000, None)
+        with path.open("ab") as file:
+            file.write(b"more\n")
+        assert log.counting()() is None
+    found = distil_source(path, signatures(tmp_path))
+    assert found.lines_read == 1_000_001
+
+
+def test_without_wc_the_numbers_are_the_same(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = distil_source(log, signatures(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert distil_source(log, signatures(tmp_path)) == usual

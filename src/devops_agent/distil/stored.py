@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import codecs
 import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ SMALL = 1 << 21
 LARGEST = 16 << 30
 """Bytes that a log may have once it is expanded: beyond lies somebody's compression bomb."""
 PIECE = 1 << 20
+WC_SECONDS = 120.0
 
 Source = Path | str | bytes | BinaryIO
 
@@ -72,6 +75,29 @@ class Stored:
                 break
             got += count
         return got
+
+    def counting(self) -> Callable[[], int | None]:
+        """Start counting line feeds with `wc`, which is ten times as fast as Python and runs beside it.
+
+        The answer is None where there is no `wc`, no file, or the file changed meanwhile: then they are counted here.
+        """
+        if self._file is None or not shutil.which("wc"):
+            return lambda: None
+        file, size = self._file, self._size
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+        process = subprocess.Popen(["wc", "-l"], stdin=file.fileno(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+        def finish() -> int | None:
+            try:
+                said = process.communicate(timeout=WC_SECONDS)[0]
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                return None
+            unchanged = os.lseek(file.fileno(), 0, os.SEEK_CUR) == size
+            return int(said) if process.returncode == 0 and said.strip().isdigit() and unchanged else None
+
+        return finish
 
     def _open(self, path: Path) -> None:
         try:

@@ -75,7 +75,9 @@ def windows(stored: Stored, signatures: Signatures | None) -> tuple[list[Piece],
     """The pieces worth reading, in order, and the number of lines of the whole log."""
     key = "" if signatures is None else signatures.fingerprint
     folder = None if signatures is None else signatures.folder()
-    found = sweep(stored.read_into, stored.size, f"{_OWN} {key}", lambda: _expressions(signatures), folder)
+    found = sweep(
+        stored.read_into, stored.size, f"{_OWN} {key}", lambda: _expressions(signatures), folder, stored.counting()
+    )
     ranges = _ranges(found, len(_ENDS) + len(_STRONG) + len(_SOFT))
     pieces = [_piece(stored, found, start, stop) for start, stop in _merged(ranges, stored.size)]
     last = stored.read(stored.size - 1, 1)

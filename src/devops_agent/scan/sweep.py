@@ -1,7 +1,7 @@
 """One pass over a log of any size: where which expression matched first in each block, and how many lines there are.
 
-Blocks are read into one buffer a thread (never the whole file), scanned while Python is free for the other thread,
-and their line feeds counted. Memory is bounded: per expression the first and the last few places are kept.
+Blocks are read into one buffer a thread (never the whole file) and scanned while Python is free for the other thread.
+Memory is bounded: per expression the first and the last few places are kept.
 """
 
 from __future__ import annotations
@@ -28,21 +28,45 @@ ReadInto = Callable[[memoryview, int], int]
 
 @dataclass(slots=True)
 class Sweep:
-    """What one pass saw: line feeds before each block, and for each expression offsets of match ends, in order."""
+    """What one pass saw: for each expression offsets of match ends, in order. Line feeds are counted where asked for.
 
+    `known` are offsets with the line feeds before them, in order; from the nearest of them the others are counted.
+    """
+
+    read: ReadInto
     size: int
-    line_feeds: list[int] = field(default_factory=list)
+    known: list[tuple[int, int]]
     places: dict[int, list[int]] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
         """Line feeds in the whole log."""
-        return self.line_feeds[-1]
+        return self.known[-1][1]
 
     def before(self, offset: int) -> tuple[int, int]:
-        """The nearest block's start at or before the offset, and the line feeds before it."""
-        number = min(offset // BLOCK, len(self.line_feeds) - 1)
-        return number * BLOCK, self.line_feeds[number]
+        """The start of the block that holds the offset, and the line feeds before it."""
+        start = min(offset, self.size) // BLOCK * BLOCK
+        at = bisect_right(self.known, (start, self.size))
+        lower, below = self.known[at - 1]
+        upper, above = self.known[min(at, len(self.known) - 1)]
+        if start - lower <= upper - start or at == len(self.known):
+            found = below + self._count(lower, start)
+        else:
+            found = above - self._count(start, upper)
+        if lower != start:
+            self.known.insert(at, (start, found))
+        return start, found
+
+    def _count(self, start: int, stop: int) -> int:
+        buffer = bytearray(BLOCK)
+        view, count = memoryview(buffer), 0
+        while start < stop:
+            got = min(self.read(view, start), stop - start)
+            if got <= 0:
+                break
+            count += buffer.count(b"\n", 0, got)
+            start += got
+        return count
 
 
 class _Places:
@@ -61,11 +85,18 @@ class _Places:
 
 
 def sweep(
-    read: ReadInto, size: int, key: str, expressions: Callable[[], Sequence[Expression]], folder: Path | None
+    read: ReadInto,
+    size: int,
+    key: str,
+    expressions: Callable[[], Sequence[Expression]],
+    folder: Path | None,
+    total: Callable[[], int | None] = lambda: None,
 ) -> Sweep:
-    """Scan the log for all expressions (named by `key`), compiled from `folder` where they were before."""
+    """Scan the log for all expressions (named by `key`), compiled from `folder` where they were before.
+
+    `total` is asked afterwards for the number of line feeds; where it does not know, they are counted here.
+    """
     blocks = max(1, -(-size // BLOCK))
-    counts = [0] * blocks
     try:
         compiled: Compiled | None = Compiled(key, expressions, folder)
     except Unavailable:
@@ -77,7 +108,7 @@ def sweep(
 
     def work(places: _Places) -> None:
         try:
-            _worker(read, pull, counts, places, compiled, scan)
+            _worker(read, pull, places, compiled, scan)
         except BaseException as error:  # noqa: BLE001  raised again below, in the thread that waits
             failures.append(error)
 
@@ -86,12 +117,15 @@ def sweep(
         thread.start()
     for thread in threads:
         thread.join()
+    lines = total()
     if failures:
         raise failures[0]
-    line_feeds = [0]
-    for count in counts:
-        line_feeds.append(line_feeds[-1] + count)
-    return Sweep(size, line_feeds, _merged(results))
+    found = Sweep(read, size, [(0, 0)], _merged(results))
+    if lines is None:
+        lines = found._count(0, size)
+    if size:
+        found.known.append((size, lines))
+    return found
 
 
 class _Numbers:
@@ -112,7 +146,6 @@ class _Numbers:
 def _worker(
     read: ReadInto,
     pull: Callable[[], int | None],
-    counts: list[int],
     places: _Places,
     compiled: Compiled | None,
     by_re: Callable[[bytes], list[tuple[int, int]]] | None,
@@ -128,7 +161,6 @@ def _worker(
     while (number := pull()) is not None:
         offset = number * BLOCK
         got = read(view, offset)
-        counts[number] = buffer.count(b"\n", 0, min(got, BLOCK))
         block = buffer if got == len(buffer) else bytes(view[:got])
         if compiled is not None:
             if got:
