@@ -114,7 +114,7 @@ def test_errors_name_file_and_field(tmp_path: Path, change: str, field: str) -> 
         ("observe: [{name: a, probe: port_owner, args: {port: $pid}}]", "observe.a", "bound by nothing"),
         ("observe: [{name: a, probe: port_master, args: {port: $port}}]", "observe.a", "no probe"),
         ("observe: [{name: a, probe: port_owner, args: {puerto: 1}}]", "observe.a", "no parameter puerto"),
-        ("observe: [{name: a, probe: port_owner}]", "observe.a", "needs the parameter port"),
+        ("observe: [{name: a, probe: service_status}]", "observe.a", "needs the parameter service"),
         ("observe: [{name: a, probe: port_owner, args: {port: 700000}}]", "observe.a", "65535"),
         ("observe: [{name: a, probe: free_port, args: {port: $port}}]", "observe.a", "is a change"),
         ("gone: [{probe: port_owner, args: {port: $port}, expect: [port.x == 1]}]", "gone", "neither observed"),

@@ -109,8 +109,8 @@ def _remove_if_empty(folders: list[str]) -> Commands:
 def _split(host: Host, path: str) -> tuple[str, str]:
     """The topmost part of a path that is not there, and the nearest that is; no missing part where it is there."""
     missing = ""
-    while path not in ("/", "") and host.stat(path) is None:
-        missing, path = path, posixpath.dirname(path)
+    while path not in ("/", "") and ((found := host.stat(path)) is None or found.kind == "link"):
+        missing, path = path, posixpath.dirname(path)  # a link that `stat` could not follow leads nowhere
     return missing, path or "/"
 
 

@@ -24,7 +24,7 @@ _DEPTH = "6"
 
 @probe
 def service_program(host: Host, place: Place, service: str, path: str | None = None) -> dict[str, Any]:
-    """The program that a service's configuration (else a log, by `path`) names: is it there, may it be run?
+    """The program that a service's configuration (else a log, by `path`) names: whether it is there and may be run.
 
     Where it is not there: `candidates` are files of the same name near it, in the workspace or in the release in use;
     `moved` is the only one that no other service runs. `file` is the only configuration file that names the path,
