@@ -7,7 +7,7 @@ import time
 import pytest
 
 from act.places import do, toolbox
-from devops_agent.errors import NotAllowed
+from devops_agent.errors import NotAllowed, ToolError
 from devops_agent.model import Step
 
 
@@ -78,3 +78,30 @@ def test_whose_repository_a_path_is(box, work, tmp_path):
     assert box.probe("repository_of", {"path": str(work / "src")})["name"] == "work"
     with pytest.raises(Exception, match="cannot tell"):
         box.probe("repository_of", {"path": "/elsewhere"})
+
+
+def test_the_lock_of_a_branch_is_known_by_its_path(box, work):
+    file = work / ".git/refs/heads/main.lock"
+    file.write_text("")
+    os.utime(file, (time.time() - 3600,) * 2)
+    seen = box.probe("git_lock", {"repository": "work", "path": str(file)})
+    assert (seen["kind"], seen["stale"]) == ("refs/heads/main", True)
+    assert do(box, "remove_git_lock", repository="work", kind=seen["kind"]).status == "succeeded"
+    assert not file.exists()
+    for odd in ("refs/heads/../../../x", "../x", "objects/pack"):
+        with pytest.raises(ToolError):
+            do(box, "remove_git_lock", repository="work", kind=odd)
+
+
+def test_a_git_in_a_container_may_work_under_another_path(box, work, tmp_path):
+    file = lock(work, 3600)
+    argv = ["unshare", "--mount", "git", "cat-file", "--batch"]
+    with subprocess.Popen(
+        argv, cwd="/", stdin=subprocess.PIPE, env={**os.environ, "GIT_DIR": str(work / ".git")}
+    ) as git:
+        time.sleep(0.3)
+        if git.poll() is not None:
+            pytest.skip("no mount namespaces may be made here")
+        assert box.probe("git_lock", {"repository": "work"})["working"] is True
+        git.stdin.close()
+    assert file.exists()

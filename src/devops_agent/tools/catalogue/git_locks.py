@@ -7,35 +7,53 @@ in that tree. Source: git's documentation of lockfile (api-lockfile) and gitrepo
 
 from __future__ import annotations
 
+import re
 import time
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from devops_agent.errors import CommandFailed, NotAllowed, StalePlan
+from pydantic import Field
+
+from devops_agent.errors import NotAllowed, StalePlan
 from devops_agent.inventory import Place
 from devops_agent.model import Run
 from devops_agent.tools import processes
 from devops_agent.tools.base import Commands, Host, change, probe
 
-Kind = Literal["index", "HEAD", "config", "packed-refs", "shallow"]
+_KINDS = r"(?:index|HEAD|ORIG_HEAD|FETCH_HEAD|config|packed-refs|shallow|refs/(?:heads|tags|remotes)/\w[\w./-]*)"
+Kind = Annotated[str, Field(pattern=f"^{_KINDS}$", max_length=200)]
 QUIET_SECONDS = 60
 """A lock younger than this may belong to a git that has only just begun, or to one that we cannot see."""
 
 
 @probe
-def git_lock(host: Host, place: Place, repository: str, kind: Kind = "index") -> dict[str, Any]:
+def git_lock(
+    host: Host, place: Place, repository: str, kind: Kind | None = None, path: str | None = None
+) -> dict[str, Any]:
     """A lock file in a work tree: whether it is there, for how long, and which git processes work in that tree.
 
-    `stale`: it is old enough and no git works there; `working`: one does.
+    `kind` (index, HEAD, refs/heads/main …) follows from the lock's own path where that is given. `stale`: it is old
+    enough and no git works there; `working`: one does, or one in a container may.
     """
+    named = re.search(rf"/\.git/({_KINDS})\.lock$", path or "")
+    kind = kind or (named[1] if named else "index")
     path = _path(place, repository, kind)
     found = host.stat(path)
     if found is None:
-        return {"exists": False, "path": path, "stale": False, "working": False, "processes": [], "seconds": None}
+        return {
+            "exists": False,
+            "kind": kind,
+            "path": path,
+            "stale": False,
+            "working": False,
+            "processes": [],
+            "seconds": None,
+        }
     seconds = max(0.0, time.time() - found.modified)
     busy = _gits(host, place.path(place.inventory.repositories[repository].path))
     open_by = host.holders(host.resolve(path))[host.resolve(path)]
     return {
         "exists": True,
+        "kind": kind,
         "path": path,
         "seconds": round(seconds, 1),
         "processes": busy,
@@ -79,6 +97,8 @@ def _nobody_works(host: Host, place: Place, repository: str, kind: Kind = "index
 
 
 def _path(place: Place, repository: str, kind: str) -> str:
+    if ".." in kind:
+        raise NotAllowed(f"kind: not a lock of git: {kind!r}")
     if repository not in place.inventory.repositories:
         known = ", ".join(place.inventory.repositories) or "none"
         raise NotAllowed(f"repository: {repository!r} is not in the inventory (known: {known})")
@@ -86,17 +106,28 @@ def _path(place: Place, repository: str, kind: str) -> str:
 
 
 def _gits(host: Host, root: str) -> list[dict[str, Any]]:
-    """Processes of git whose folder is in the tree, or that name it; one whose folder cannot be read counts."""
+    """Processes of git whose folder is in the tree, or that name it; one whose folder cannot be seen counts too.
+
+    One of another mount namespace (a container) sees the same tree under another path, so it counts as well.
+    """
     found = []
     real = host.resolve(root)
+    ours = _namespace(host, "self")
     for pid in [int(name) for name in host.folder("/proc") if name.isdigit()]:
         process = processes.look(host, pid)
-        if process is None or not (process.name == "git" or process.name.startswith("git-")):
+        if process is None or not _is_git(process):
             continue
-        try:
-            folder = host.resolve(f"/proc/{pid}/cwd")
-        except CommandFailed:
-            folder = real
-        if f"{folder}/".startswith(f"{real}/") or real in process.command or root in process.command:
+        folder = processes.folder_of(host, pid)
+        inside = not folder or f"{folder}/".startswith(f"{real}/") or _namespace(host, str(pid)) != ours
+        if inside or real in process.command or root in process.command:
             found.append({"pid": pid, "command": process.command[:200], "state": process.state})
     return found
+
+
+def _is_git(process: processes.Process) -> bool:
+    words = [process.name, *(word.rpartition("/")[2] for word in process.command.split()[:3])]
+    return any(word == "git" or word.startswith("git-") for word in words)
+
+
+def _namespace(host: Host, pid: str) -> str:
+    return host.resolve(f"/proc/{pid}/ns/mnt").rpartition("/")[2]

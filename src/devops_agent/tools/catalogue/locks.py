@@ -25,7 +25,8 @@ _PID_FIELDS = ("pid", "process", "holder")
 def lock_holder(host: Host, place: Place, lock: str | None = None, file: str | None = None) -> dict[str, Any]:
     """Who holds a lock of the inventory (or a lock file): `state` is free, alive, dead or unknown.
 
-    Dead only where the file names a process on this host that is gone, and nobody has the file open.
+    Dead only where the file names a process on this host that is gone, nobody has the file open, and no process of a
+    container has that number there (`elsewhere`). `stopped`: the holder lives and is halted; it does not go on by itself.
     """
     path, holder = _target(place, lock, file)
     found = host.stat(path)
@@ -43,10 +44,15 @@ def lock_holder(host: Host, place: Place, lock: str | None = None, file: str | N
         "pid": pid,
     }
     keeper = process or next(filter(None, (processes.look(host, each) for each in open_by)), None)
+    elsewhere = _in_other_namespaces(host, pid) if pid else []
     if keeper:
         facts |= {"pid": keeper.pid, "command": keeper.command, "holder_seconds": round(processes.age(host, keeper), 1)}
+        facts["stopped"] = keeper.state in ("T", "t")
         younger = processes.age(host, keeper) < facts["seconds"] - 5
-        return facts | {"state": "unknown" if younger and keeper.pid not in open_by else "alive"}
+        surely = keeper.pid in open_by or _is_its_program(place, lock, keeper.command)
+        return facts | {"state": "unknown" if (younger or elsewhere) and not surely else "alive"}
+    if elsewhere:
+        return facts | {"state": "unknown", "elsewhere": elsewhere}
     return facts | {"state": "dead" if pid and _of_this_host(host, fields, path, holder) else "unknown"}
 
 
@@ -149,6 +155,27 @@ def _of_this_host(host: Host, fields: dict[str, str], path: str, holder: str | N
         return True
     kind = host.run("stat", "-f", "-c", "%T", path).strip()
     return holder is not None and kind in _LOCAL_FILESYSTEMS
+
+
+def _in_other_namespaces(host: Host, pid: int) -> list[int]:
+    """Processes that have this number in a pid namespace (a container) of their own: a lock may mean one of them."""
+    pids = [name for name in host.folder("/proc") if name.isdigit()]
+    files = host.read_many(*(f"/proc/{each}/status" for each in pids))
+    found = []
+    for each in pids:
+        shown = re.search(rb"^NSpid:\s+(.*)$", files.get(f"/proc/{each}/status", b""), re.M)
+        numbers = shown[1].split() if shown else []
+        if str(pid).encode() in numbers[1:]:
+            found.append(int(each))
+    return found
+
+
+def _is_its_program(place: Place, lock: str | None, command: str) -> bool:
+    """Whether a command runs the very program that the inventory releases this lock with."""
+    entry = place.inventory.locks.get(lock or "")
+    if entry is None or not entry.release:
+        return False
+    return any(word in (entry.release[0], place.path(entry.release[0])) for word in command.split()[:3])
 
 
 def _filled(word: str, fields: dict[str, str]) -> str:

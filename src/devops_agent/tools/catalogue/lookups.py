@@ -25,7 +25,7 @@ def held_lock(host: Host, place: Place, path: str | None = None) -> dict[str, An
     if len(wanted) != 1:
         return {"count": len(held), "name": None, "state": "unknown", "held": list(held)}
     entry = known[wanted[0]]
-    facts = {key: held[wanted[0]].get(key) for key in ("state", "pid", "command", "seconds", "fields")}
+    facts = {key: held[wanted[0]].get(key) for key in ("state", "pid", "command", "seconds", "fields", "stopped")}
     return {"count": len(held), "name": wanted[0], "wait": entry.wait, "releasable": bool(entry.release), **facts}
 
 
