@@ -27,13 +27,13 @@ def build_agent(settings: Settings) -> Agent:
     from devops_agent.distil.redact import redact
     from devops_agent.pipeline import Agent
     from devops_agent.planners.runbook import RunbookPlanner
-    from devops_agent.runbooks.load import library
+    from devops_agent.runbooks.own import whole_library
     from devops_agent.scan import Signatures
     from devops_agent.tools.toolbox import Toolbox
 
     if settings.planner == "model":
         raise ConfigError("DEVOPS_AGENT_PLANNER: the model planner comes with a later version; use auto or runbooks")
-    known = library(extra_dirs=[settings.runbooks] if settings.runbooks else [])
+    known = whole_library(settings.runbooks)
     return Agent(
         planner=RunbookPlanner(known),
         policy=policy.load(settings.policy, settings.read_only),
@@ -98,10 +98,10 @@ class Diagnoser:
 
     def __init__(self, settings: Settings) -> None:
         from devops_agent.planners.runbook import RunbookPlanner
-        from devops_agent.runbooks.load import library
+        from devops_agent.runbooks.own import whole_library
         from devops_agent.scan import Signatures
 
-        known = library(extra_dirs=[settings.runbooks] if settings.runbooks else [])
+        known = whole_library(settings.runbooks)
         self.planner = RunbookPlanner(known)
         self.signatures = Signatures(known.signatures())
         self.lines = settings.excerpt_lines

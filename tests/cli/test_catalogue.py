@@ -55,7 +55,8 @@ def test_runbooks_are_listed_and_shown(agent: Agent) -> None:
         (("runbooks", "show", "port_in_us"), "did you mean 'port_in_use'"),
         (("runbooks", "list", "--cause", "nonsense"), "nonsense"),
         (("runbooks", "lint", "missing"), "missing"),
-        (("runbooks", "test"), "No such command"),
+        (("runbooks", "test"), "PATH: name a runbook"),
+        (("runbooks", "test", "missing"), "missing"),
     ],
 )
 def test_wrong_usage_is_named(agent: Agent, arguments: tuple[str, ...], named: str) -> None:
@@ -87,3 +88,67 @@ def test_own_runbooks_are_used(agent: Agent, tmp_path: Path) -> None:
     assert json.loads(agent("diagnose", "--json", said=log).stdout)["cause"] == "unknown"
     said = json.loads(agent("diagnose", "--json", said=log, env={"DEVOPS_AGENT_RUNBOOKS": str(own)}).stdout)
     assert (said["cause"], said["runbook"]) == ("config_invalid", "own_frobnicator")
+
+
+def test_own_runbooks_that_are_wrong_are_named_with_their_field(agent: Agent, tmp_path: Path) -> None:
+    file = tmp_path / "own_frobnicator.yaml"
+    env = {"DEVOPS_AGENT_RUNBOOKS": str(tmp_path)}
+    for wrong, field in (({"cause": "config_invalit"}, "cause: 'config_invalit'"), ({"titel": "x"}, "titel: ")):
+        file.write_text(yaml.safe_dump({**OWN, **wrong}))
+        ran = agent("diagnose", said=b"anything\n", env=env)
+        assert ran.returncode == 2
+        assert f"own_frobnicator.yaml: {field}" in ran.stderr.decode()
+
+
+def test_a_package_brings_runbooks_along(agent: Agent, tmp_path: Path) -> None:
+    package = tmp_path / "site" / "acme_runbooks"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit('must not be imported')\n")
+    (package / "own_frobnicator.yaml").write_text(yaml.safe_dump(OWN))
+    told = tmp_path / "site" / "acme_runbooks-1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-runbooks\nVersion: 1.0\n")
+    (told / "entry_points.txt").write_text("[devops_agent.runbooks]\nacme = acme_runbooks\n")
+    env = {"PYTHONPATH": str(tmp_path / "site")}
+    said = json.loads(agent("diagnose", "--json", said=b"ERROR: frobnicator has left the building\n", env=env).stdout)
+    assert said["runbook"] == "own_frobnicator"
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "own_frobnicator.yaml").write_text(yaml.safe_dump({**OWN, "cause": "file_not_found"}))
+    env["DEVOPS_AGENT_RUNBOOKS"] = str(own)
+    said = json.loads(agent("diagnose", "--json", said=b"ERROR: frobnicator has left the building\n", env=env).stdout)
+    assert said["cause"] == "file_not_found"
+
+
+def test_backtest_tells_what_a_runbook_would_change(agent: Agent, tmp_path: Path) -> None:
+    own, logs = tmp_path / "own_frobnicator.yaml", tmp_path / "logs"
+    own.write_text(yaml.safe_dump(OWN))
+    for name, text in {
+        "new.log": "ERROR: frobnicator has left the building\nexit code 1\n",
+        "other.log": "Error: listen EADDRINUSE: address already in use :::3000\nexit code 1\n",
+        "quiet/fine.log": "frobnicator is at home\nbuild succeeded\n",
+    }.items():
+        (logs / name).parent.mkdir(parents=True, exist_ok=True)
+        (logs / name).write_text(text)
+    ran = agent("runbooks", "test", str(own), "--logs", str(logs), "--json")
+    said = json.loads(ran.stdout)
+    assert (ran.returncode, said["logs"], said["healthy"], said["counts"]["new"]) == (0, 3, 1, 1)
+    assert [each["log"] for each in said["verdicts"]] == ["new.log"]
+    own.write_text(yaml.safe_dump({**OWN, "match": {"any": ["EADDRINUSE: address", "frobnicator (?:is|has)"]}}))
+    (logs / "other.log").write_text("EADDRINUSE: address already in use :::3000\nfrobnicator has left\nexit code 1\n")
+    (logs / "quiet/fine.log").write_text("ERROR: frobnicator is at home\n")
+    ran = agent("runbooks", "test", str(own), "--logs", str(logs))
+    assert ran.returncode == 3
+    assert b"false alarm      1" in ran.stdout
+
+
+def test_backtest_reads_the_kept_incidents(agent: Agent, tmp_path: Path) -> None:
+    own = tmp_path / "own_frobnicator.yaml"
+    own.write_text(yaml.safe_dump(OWN))
+    log = tmp_path / "failed.log"
+    log.write_text("ERROR: frobnicator has left the building\nexit code 1\n")
+    assert b"no incident is kept" in agent("runbooks", "test", str(own)).stderr
+    assert agent("handle", str(log)).returncode == 3
+    said = json.loads(agent("runbooks", "test", str(own), "--json").stdout)
+    assert (said["logs"], said["counts"]["new"]) == (1, 1)
+    assert said["verdicts"][0]["after"] == "config_invalid"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from devops_agent.cli import options, terminal
+from devops_agent.cli import backtest, options, terminal
 from devops_agent.errors import NotFound
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     runbooks.command("list")(list_runbooks)
     runbooks.command("show")(show_runbook)
     runbooks.command("lint", epilog=LINT)(lint_runbooks)
+    runbooks.command("test", epilog=backtest.HELP)(backtest.try_runbooks)
     app.add_typer(runbooks, name="runbooks")
 
 
@@ -86,10 +87,8 @@ def lint_runbooks(
 
     Their form, causes, tools and arguments, patterns, and that every example fires and wins.
     """
-    from devops_agent.runbooks import lint
-
     with terminal.working("checking the runbooks"):
-        problems = lint.lint(path)
+        problems = _problems(path)
     if as_json:
         terminal.write_json([str(each) for each in problems])
     else:
@@ -99,11 +98,26 @@ def lint_runbooks(
     raise typer.Exit(2 if problems else 0)
 
 
-def _library() -> Any:
+def _problems(path: Path | None) -> list[Any]:
+    from devops_agent.planners.backtest import split
+    from devops_agent.planners.examples import losing
+    from devops_agent.runbooks.lint import lint
     from devops_agent.runbooks.load import library
+    from devops_agent.tools.registry import tools
 
-    own = options.settings().runbooks
-    return library([own] if own else [])
+    found = lint(path, tools())
+    if found:
+        return found
+    if path is None:
+        return list(losing(library()))
+    known, _, tested = split(_library(), path)
+    return [problem for key in tested for problem in losing(known, key)]
+
+
+def _library() -> Any:
+    from devops_agent.runbooks.own import whole_library
+
+    return whole_library(options.settings().runbooks)
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

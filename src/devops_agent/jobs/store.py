@@ -6,10 +6,11 @@ with the fence of the claim, so a worker that lost its lease while it was paused
 
 from __future__ import annotations
 
+import itertools
 import json
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,6 +28,8 @@ from devops_agent.report import progress, report
 LEASE_SECONDS = 15.0
 MAX_TRIES = 20
 FINISHED = ("done", "error")
+PIECE = 50
+"""Rows read at once where all are read."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class JobRow:
-    """A job as the lists show it. `waiting` says for what; times are UTC."""
+    """A job as the lists show it. `waiting` says for what; times are UTC.
+
+    `joined` is the open incident that it repeats; `repeats` says how often this one was repeated, last at `repeated`.
+    """
 
     id: str
     batch: str
@@ -54,6 +60,9 @@ class JobRow:
     outcome: str | None
     progress: int
     error: str | None
+    joined: str | None = None
+    repeats: int = 0
+    repeated: datetime | None = None
 
     @property
     def answered(self) -> bool:
@@ -273,14 +282,26 @@ class Jobs:
         with reading(self.engine) as connection:
             return [_row(connection, row) for row in connection.execute(query).mappings().all()]
 
-    def report(self, job: str) -> Report:
-        """The report of a job as far as it has come."""
+    def incidents(self) -> Iterator[tuple[JobRow, Incident]]:
+        """Every job that has ended with its incident, oldest first; read in pieces."""
+        query = select(jobs).where(jobs.c.status == "done").order_by(jobs.c.created, jobs.c.id)
+        for offset in itertools.count(0, PIECE):
+            with reading(self.engine) as connection:
+                rows = connection.execute(query.limit(PIECE).offset(offset)).mappings().all()
+                found = [(_row(connection, row), Incident.model_validate_json(row["incident"])) for row in rows]
+            yield from found
+            if len(rows) < PIECE:
+                return
+
+    def report(self, job: str, error: str | None = None) -> Report:
+        """The report of a job as far as it has come; one that repeats an open incident has that one's answer."""
         with reading(self.engine) as connection:
             row = self._find(connection, job)
             options = json.loads(row["options"])
             incident = Incident.model_validate_json(row["incident"])
-            stored = StoredJournal(connection, row["id"])
-            return report(incident, stored, bool(options.get("dry_run")), row["error"], row["id"])
+            answers = row["joined"] or row["id"]
+            stored = StoredJournal(connection, answers)
+            return report(incident, stored, bool(options.get("dry_run")), error or row["error"], answers)
 
     def counts(self) -> dict[str, int]:
         """How many jobs there are in each status."""
@@ -362,6 +383,9 @@ def _row(connection: Any, row: RowMapping) -> JobRow:
         outcome=row["outcome"],
         progress=reached,
         error=row["error"],
+        joined=row["joined"],
+        repeats=row["repeats"] or 0,
+        repeated=_time(row["repeated"]) if row["repeated"] else None,
     )
 
 

@@ -6,11 +6,12 @@ signature hit. It is written at install (hatch_build.py) and by `python -m devop
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,19 @@ class Library:
         self.problems = tuple(problems)
         self.runbooks: Mapping[str, Any] = Runbooks(bodies)
         self.causes = causes
+        self._bodies = bodies
         self._patterns = patterns
+
+    def joined(self, bodies: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> Library:
+        """A library with these runbooks too; they take the place of those with the same id."""
+        kept = [row for row in self._patterns if row[0] not in bodies]
+        return Library({**self._bodies, **bodies}, [*kept, *rows], self.causes, self.problems)
+
+    def without(self, ids: Iterable[str]) -> Library:
+        """A library that does not know these runbooks."""
+        gone = set(ids)
+        bodies = {key: body for key, body in self._bodies.items() if key not in gone}
+        return Library(bodies, [row for row in self._patterns if row[0] not in gone], self.causes, self.problems)
 
     def signatures(self) -> list[Pattern]:
         """Every pattern of every runbook, for `scan.Signatures`."""
@@ -77,22 +90,45 @@ class Library:
             raise NotFound(f"no runbook {key!r}") from None
 
 
-def library(extra_dirs: Sequence[str | Path] = (), folder: Path = FOLDER, shipped: Path = SHIPPED) -> Library:
-    """The library; runbooks of `extra_dirs` take the place of those with the same id, later directories win."""
+def library(extra: Sequence[str | Path] = (), folder: Path = FOLDER, shipped: Path = SHIPPED) -> Library:
+    """The library; runbooks of `extra` (directories or files) take the place of those with the same id, later ones win.
+
+    Raises ConfigError that names file and field.
+    """
     data = _shipped(folder, shipped)
-    bodies: dict[str, str] = data["bodies"]
-    patterns: list[Sequence[Any]] = data["patterns"]
-    own: dict[str, tuple[str, list[Sequence[Any]]]] = {}
-    for directory in extra_dirs:
-        if not Path(directory).is_dir():
-            raise ConfigError(f"{directory}: no such directory of runbooks")
-        for path in files(Path(directory)):
-            body, rows = parse_file(path)
-            own[rows[0][0]] = body, rows
-    if own:
-        bodies = bodies | {key: body for key, (body, _) in own.items()}
-        patterns = [row for row in patterns if row[0] not in own] + [row for _, rows in own.values() for row in rows]
-    return Library(bodies, patterns, from_data(data["causes"]), data["problems"])
+    known = Library(data["bodies"], data["patterns"], from_data(data["causes"]), data["problems"])
+    for start in extra:
+        known = known.joined(*parse_all(Path(start), known.causes))
+    return known
+
+
+def parse_all(start: Path, causes: Causes) -> tuple[dict[str, str], list[Sequence[Any]]]:
+    """Bodies by id and pattern rows of a file or directory of own runbooks; ConfigError for the first wrong one."""
+    if not start.exists():
+        raise ConfigError(f"{start}: no such directory of runbooks")
+    bodies: dict[str, str] = {}
+    rows: list[Sequence[Any]] = []
+    seen: dict[str, Path] = {}
+    for path in files(start) if start.is_dir() else [start]:
+        body, found = parse_file(path)
+        key = found[0][0]
+        if key in seen:
+            raise ConfigError(f"{path}: id: {key} is used by {seen[key]} too")
+        seen[key] = path
+        for where, cause in _named(json.loads(body)):
+            if cause not in causes.meanings:
+                near = ", ".join(difflib.get_close_matches(cause, causes.meanings, 1))
+                raise ConfigError(f"{path}: {where}: {cause!r} is no known cause{f' (perhaps {near})' if near else ''}")
+        bodies[key] = body
+        rows += found
+    return bodies, rows
+
+
+def _named(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "cause", body["cause"]
+    for finding in body.get("findings", ()):
+        if finding.get("cause"):
+            yield f"findings.{finding['id']}.cause", finding["cause"]
 
 
 def files(folder: Path) -> list[Path]:
