@@ -1,4 +1,4 @@
-"""Volumes, folders, programs, variables, limits, file locks: twins of one log are told apart, and only one is repaired."""
+"""Volumes, folders, programs, variables, limits, locks of files: twins of one log are told apart, one is repaired."""
 
 import fcntl
 import os
