@@ -24,7 +24,7 @@ INLINE_LOG = 256 << 10
 def build_agent(settings: Settings) -> Agent:
     """The agent for these settings: library, planner, policy, places, tools."""
     from devops_agent import policy
-    from devops_agent.distil.redact import redact
+    from devops_agent.distil.redact import also, redact
     from devops_agent.pipeline import Agent
     from devops_agent.planners.runbook import RunbookPlanner
     from devops_agent.runbooks.own import whole_library
@@ -33,6 +33,7 @@ def build_agent(settings: Settings) -> Agent:
 
     if settings.planner == "model":
         raise ConfigError("DEVOPS_AGENT_PLANNER: the model planner comes with a later version; use auto or runbooks")
+    also(settings.redact)
     known = whole_library(settings.runbooks)
     return Agent(
         planner=RunbookPlanner(known),

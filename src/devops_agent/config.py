@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from devops_agent.errors import ConfigError
 
@@ -39,6 +39,7 @@ class Settings(BaseModel):
     model: str = Field(DEFAULT_MODEL, description="language model (the model planner comes later)")
     api_key_configured: bool = Field(False, description="whether OPEN_AI_API_KEY or OPENAI_API_KEY is set")
     read_only: bool = Field(False, description="hard read-only mode: nothing is changed, whatever policy or people say")
+    redact: tuple[str, ...] = Field((), description="own expressions to mask as secrets; lines, or a list in the file")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(5000, ge=0, le=65535, description="port to listen on")
     cors_origins: str = Field("*", description="allowed origins, comma separated; * in development")
@@ -53,6 +54,11 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(32 << 20, ge=1024, description="largest request body")
     max_errors: int = Field(1000, ge=1, description="most errors in one request")
     excerpt_lines: int = Field(50, ge=1, le=2000, description="lines of the excerpt")
+
+    @field_validator("redact", mode="before")
+    @classmethod
+    def _lines(cls, value: Any) -> Any:
+        return [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
 
     @property
     def url(self) -> str:

@@ -55,6 +55,8 @@ def handle(incident: Incident, agent: Agent, place: Place, run: Run) -> None:
     the report is derived from the journal, at any moment."""
     toolbox = agent.toolbox(place)
     digest: Digest = run.step("distil", distil, incident, agent.signatures, agent.excerpt_lines)
+    if run.joined(digest):
+        return
     before = run.step("health", first_look, incident, toolbox)
     for number in range(agent.max_attempts):
         attempt = run.scope(number)

@@ -15,6 +15,7 @@ from devops_agent.model import (
     Approval,
     ApprovalRequest,
     Attempt,
+    Digest,
     Evidence,
     Outcome,
     Plan,
@@ -105,6 +106,11 @@ class Run:
     dry_run: bool = False
     holds: Callable[[Plan], None] | None = None
     brakes: Callable[[Plan], Ruling] | None = None
+    joins: Callable[[Digest], bool] | None = None
+
+    def joined(self, digest: Digest) -> bool:
+        """Whether another incident that is open gives this one's answer; Suspended until it has one."""
+        return self.joins is not None and self.joins(digest)
 
     def hold(self, plan: Plan) -> None:
         """Take the plan's hosts for this job alone; Suspended while another job works on one of them."""

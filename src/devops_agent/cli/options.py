@@ -48,6 +48,10 @@ def settings(**given: Any) -> Settings:
             "planner: the model planner comes with a later version; use --planner runbooks (or auto), "
             "and DEVOPS_AGENT_PLANNER likewise"
         )
+    if known.redact:
+        from devops_agent.distil.redact import also
+
+        also(known.redact)
     return known
 
 

@@ -12,10 +12,31 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from devops_agent.distil.secrets import KEY_BEGIN, KEY_BODY, KEY_END, RULES, Rule, is_secret
+from devops_agent.errors import ConfigError
 
 _PLACEHOLDER = re.compile(r"\[redacted:[a-z-]+:\d+\]")
 _REPEATED = 8
 """A secret of at least this length is also masked where nothing but its value gives it away."""
+
+
+_ALSO: list[re.Pattern[str]] = []
+
+
+def also(patterns: Iterable[str]) -> None:
+    """Mask these expressions too, in all of this process: a team's own kinds of secrets, from its settings.
+
+    Raises ConfigError for one that is no expression, or that would match nothing at all or everything.
+    """
+    made = []
+    for pattern in patterns:
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            raise ConfigError(f"DEVOPS_AGENT_REDACT: {pattern!r}: {error}") from None
+        if compiled.search(""):
+            raise ConfigError(f"DEVOPS_AGENT_REDACT: {pattern!r} matches the empty text")
+        made.append(compiled)
+    _ALSO[:] = made
 
 
 class Redactor:
@@ -23,7 +44,7 @@ class Redactor:
 
     def __init__(self, own: Iterable[str] = ()) -> None:
         self.counts: Counter[str] = Counter()
-        self._own = [re.compile(pattern) for pattern in own]
+        self._own = [*_ALSO, *(re.compile(pattern) for pattern in own)]
         self._known: dict[str, str] = {}
         self._block = ""
 

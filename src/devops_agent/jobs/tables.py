@@ -62,7 +62,10 @@ jobs = Table(
     Column("options", Text, nullable=False),
     Column("cause", String(80)),
     Column("outcome", String(20)),
-    Column("fingerprint", String(64)),
+    Column("fingerprint", String(200)),
+    Column("joined", String(80)),
+    Column("repeats", Integer),
+    Column("repeated", Float),
     Column("progress", Integer, nullable=False),
     Column("error", Text),
     Column("owner", String(200)),
@@ -73,6 +76,7 @@ jobs = Table(
     Index("ix_job_queue", "status", "due"),
     Index("ix_job_batch", "batch", "number"),
     Index("ix_job_created", "created"),
+    Index("ix_job_fingerprint", "fingerprint"),
 )
 
 journal = Table(

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 from devops_agent import policy
 from devops_agent.errors import AgentError, LeaseLost, NotFound, Suspended
 from devops_agent.inventory import Place, load
+from devops_agent.jobs import baselines
 from devops_agent.jobs.brakes import Brakes
+from devops_agent.jobs.joins import Joins
 from devops_agent.jobs.journal import FencedJournal
 from devops_agent.jobs.store import LEASE_SECONDS, MAX_TRIES, Claim, Jobs
 from devops_agent.model import SCHEMA_VERSION, Approval, Plan, Ruling, now
 from devops_agent.pipeline import Agent, handle
-from devops_agent.report import report
 from devops_agent.run import Journal, Run
 from devops_agent.tools import children
 
@@ -100,7 +101,8 @@ class Worker:
         try:
             if error is None:
                 agent = self._agent(claim)
-                handle(claim.incident, agent, self._place(claim), self._run(claim, journal, agent))
+                incident = baselines.known(claim.incident, self.data_dir)
+                handle(incident, agent, self._place(claim), self._run(claim, journal, agent))
         except Suspended as wait:
             journal.write()
             if wait.reason == "approval":
@@ -114,8 +116,9 @@ class Worker:
         self._end(claim, journal, error)
 
     def _end(self, claim: Claim, journal: FencedJournal, error: str | None) -> None:
-        made = report(claim.incident, journal, bool(claim.options.get("dry_run")), error, claim.id)
         journal.write()
+        made = self.jobs.report(claim.id, error)
+        baselines.remember(made, self.data_dir)
         self._brakes(claim).record(made)
         self.jobs.finish(claim, made)
 
@@ -137,6 +140,7 @@ class Worker:
             dry_run=bool(claim.options.get("dry_run")),
             holds=brakes.hold,
             brakes=brakes.check,
+            joins=Joins(self.jobs.engine, claim).check,
         )
 
     def _brakes(self, claim: Claim) -> Brakes:
