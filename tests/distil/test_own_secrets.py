@@ -17,7 +17,7 @@ def _as_before(monkeypatch):
 
 
 def test_own_expressions_are_masked_everywhere():
-    also(load_settings(environ={"DEVOPS_AGENT_REDACT": "KD-[0-9]{6}\\n(?P<s>hush)!"}).redact)
+    also(load_settings(environ={"DEVOPS_AGENT_REDACT": "KD-[0-9]{6}\n(?P<s>hush)!"}).redact)
     masked, counts = redact("order KD-123456 and hush!")
     assert "KD-123456" not in masked
     assert "hush" not in masked
