@@ -21,6 +21,7 @@ from devops_agent.model import (
 )
 from devops_agent.planners import Looking
 from devops_agent.planners.choose import ANSWER, CERTAINTY, Candidate, candidates, confidences
+from devops_agent.planners.experience import Recall, moved, nothing
 from devops_agent.planners.facts import around, facts, typed
 from devops_agent.run import Run
 from devops_agent.runbooks.causes import Causes
@@ -69,8 +70,9 @@ class RunbookPlanner:
 
     name = "runbooks"
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, recall: Recall = nothing) -> None:
         self.library = library
+        self.recall = recall
 
     def diagnose(self, digest: Digest, history: tuple[Attempt, ...], look: Looking) -> Diagnosis:
         """The cause that the evidence speaks for, or `unknown`; `failure` is False where the log shows none."""
@@ -96,6 +98,8 @@ class RunbookPlanner:
                 if self._finding(diagnosis) and self._finding(diagnosis).remedy:
                     return diagnosis
                 settled = settled or diagnosis
+            else:
+                fallback = fallback or diagnosis  # what was tried did not help, but it still is what is wrong
         return settled or fallback or self._unknown(digest, sure)
 
     def propose(self, diagnosis: Diagnosis, run: Run) -> Proposal:  # noqa: ARG002
@@ -117,7 +121,7 @@ class RunbookPlanner:
                 break
         if finding and finding.ask:
             question = _question(finding.ask, bindings)
-        checks = tuple(_checks(acting.gone, bindings))
+        checks = tuple(_checks(finding.gone if finding and finding.gone else acting.gone, bindings))
         return Proposal(cause=diagnosis.cause, steps=tuple(steps), checks=checks, question=question)
 
     def _unknown(self, digest: Digest, sure: Mapping[str, float]) -> Diagnosis:
@@ -159,10 +163,11 @@ class RunbookPlanner:
         if finding and finding.when and finding.confidence:
             confidence = max(confidence, CERTAINTY[finding.confidence])
         others = _alternatives(found, sure, cause)
+        known = self.recall(runbook.id, finding.id if finding else "", digest.fingerprint)
         return Diagnosis(
             cause=cause,
             summary=finding.summary if finding else f"{runbook.title}.",
-            confidence=round(min(confidence, 0.99), 3),
+            confidence=moved(round(min(confidence, 0.99), 3), known),
             evidence=_excerpt(digest, candidate.hits) + tuple(one.id for one in looked if one.data is not None),
             facts=candidate.facts,
             alternatives=others,
@@ -174,6 +179,8 @@ class RunbookPlanner:
             bindings=bindings,
             looked=looked,
             planned=tuple(_planned(runbook, cause, self.library.causes, bindings)),
+            right=known[0].right,
+            judged=known[0].judged,
         )
 
 

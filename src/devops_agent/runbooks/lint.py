@@ -86,6 +86,14 @@ def check(
     yield from _examples(runbook)
 
 
+def sound(runbook: Runbook, tools: Mapping[str, Any] | None = None) -> Iterator[tuple[str, str]]:
+    """What would make a runbook fail while it is used: conditions, names, and tools where their catalogue is given."""
+    yield from _conditions(runbook)
+    yield from _names(runbook)
+    if tools is not None:
+        yield from _tools(runbook, tools)
+
+
 def fires(runbook: Runbook, text: str) -> bool:
     """Whether the runbook's own patterns hit this text: any, all and none, said as plainly as possible."""
     lines = text.splitlines()
@@ -143,7 +151,7 @@ def _conditions(runbook: Runbook) -> Iterator[tuple[str, str]]:
             if step.wait_until:
                 for text in step.wait_until.expect:
                     yield from _condition(f"findings.{finding.id}.remedy", text, {"result"} | known)
-    for goal in runbook.gone:
+    for goal in runbook.goals():
         for text in goal.expect:
             yield from _condition("gone", text, {"result"})
 
@@ -173,7 +181,7 @@ def _names(runbook: Runbook) -> Iterator[tuple[str, str]]:
         used = [step.wait_until.args if step.wait_until else step.args for step in finding.remedy]
         for name in references([used, finding.ask.propose if finding.ask else None]) - bound:
             yield f"findings.{finding.id}", f"${name} is bound by nothing"
-    for goal in runbook.gone:
+    for goal in runbook.goals():
         for name in references(goal.args) - bound:
             yield "gone", f"${name} is bound by nothing"
 
@@ -188,7 +196,7 @@ def _tools(runbook: Runbook, tools: Mapping[str, Any]) -> Iterator[tuple[str, st
                 yield from _call(field, step.change, step.args, tools, "change")
             elif step.wait_until:
                 yield from _call(field, step.wait_until.probe, step.wait_until.args, tools, "probe")
-    for goal in runbook.gone:
+    for goal in runbook.goals():
         yield from _call("gone", goal.probe, goal.args, tools, "probe")
     for planned in runbook.planned:
         if planned.tool not in tools:

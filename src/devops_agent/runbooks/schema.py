@@ -94,8 +94,19 @@ class Ask(Part):
     propose: Any = None
 
 
+class Goal(Part):
+    """A probe and the conditions on its `result` that hold once the cause is gone."""
+
+    probe: str
+    args: dict[str, Any] = {}
+    expect: Texts
+
+
 class Finding(Part):
-    """One conclusion: its conditions, what it then is, and what is to be done. Without `when` it always holds."""
+    """One conclusion: its conditions, what it then is, and what is to be done. Without `when` it always holds.
+
+    Its own `gone`, where it has one, takes the place of the runbook's: another cause is gone in another way.
+    """
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     summary: str
@@ -104,15 +115,8 @@ class Finding(Part):
     confidence: Confidence | None = None
     remedy: tuple[Remedy, ...] = ()
     ask: Ask | None = None
+    gone: Annotated[tuple[Goal, ...], BeforeValidator(_listed)] = ()
     advice: Texts = ()
-
-
-class Goal(Part):
-    """A probe and the conditions on its `result` that hold once the cause is gone."""
-
-    probe: str
-    args: dict[str, Any] = {}
-    expect: Texts
 
 
 class Planned(Part):
@@ -153,6 +157,10 @@ class Runbook(Part):
         sources = [("any", each.text) for each in self.match.any]
         sources += [("all", text) for text in self.match.all]
         return sources + [("none", text) for text in self.match.none]
+
+    def goals(self) -> tuple[Goal, ...]:
+        """Everything that says whether a cause is gone: the runbook's own, and those of single findings."""
+        return (*self.gone, *(goal for finding in self.findings for goal in finding.gone))
 
     def strength(self, number: int) -> Confidence:
         """How sure the pattern of that number makes us."""

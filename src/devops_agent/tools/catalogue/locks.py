@@ -26,7 +26,7 @@ def lock_holder(host: Host, place: Place, lock: str | None = None, file: str | N
     """Who holds a lock of the inventory (or a lock file): `state` is free, alive, dead or unknown.
 
     Dead only where the file names a process on this host that is gone, nobody has the file open, and no process of a
-    container has that number there (`elsewhere`). `stopped`: the holder lives and is halted; it does not go on by itself.
+    container has that number there (`elsewhere`). `stopped`: the holder lives, and somebody halted it.
     """
     path, holder = _target(place, lock, file)
     found = host.stat(path)
