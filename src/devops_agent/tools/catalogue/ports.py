@@ -16,6 +16,7 @@ from devops_agent.tools.sockets import Listener, listeners, listening_ports
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Protocol = Literal["tcp", "udp"]
+_LISTEN_KEY = re.compile(r"(^|[._-])(port|listen|bind|http_port|bind_addr\w*|listen_addr\w*)$", re.I)
 _PORT_KEY = re.compile(r"port|listen|bind|addr", re.I)
 
 
@@ -25,7 +26,7 @@ def port_owner(
 ) -> dict[str, Any]:
     """Who listens on a port: process, user, since when, who supervises it, whether it may be ended and why.
 
-    Without a port: the one of the service's ports that something listens on, while the service does not run.
+    Without a port: the one of the service's ports that something listens on, else one that its configuration names.
     `service` is whom the inventory gives the port to; `is_inventory` says that the holder is supervised or that service
     itself; `ours` that it may be ended.
     """
@@ -60,7 +61,7 @@ def port_owner(
 
 
 def _taken(host: Host, place: Place, service: str | None) -> int:
-    """The service's port that is taken, or else its first."""
+    """The service's port that is taken, else a taken one that its configuration sets, else its first."""
     if service is None:
         raise NotAllowed("port_owner: give port or service")
     entry = place.service(service)
@@ -69,9 +70,22 @@ def _taken(host: Host, place: Place, service: str | None) -> int:
         ports.append(int(str(entry.health.tcp).rpartition(":")[2]))
     if entry.health and entry.health.http and (shown := re.search(r"://[^/]*:(\d+)", entry.health.http)):
         ports.append(int(shown[1]))
-    if not ports:
+    named = ports + _configured(host, place, service)
+    if not named:
         raise NotAllowed(f"the inventory names no port of service {service!r}")
-    return next((port for port in ports if listeners(host, port)), ports[0])
+    return next((port for port in named if listeners(host, port)), named[0])
+
+
+def _configured(host: Host, place: Place, service: str) -> list[int]:
+    """The ports that a service's configuration sets it to listen on."""
+    found = []
+    for file in (place.path(each) for each in place.service(service).config):
+        text = settings.text_of(host, file)
+        for _, key, value in settings.entries(file, text) if text else ():
+            number = re.search(r"(?:^|[:\]])(\d{2,5})(?=$|\s)", value)
+            if number and _LISTEN_KEY.search(key) and 0 < int(number[1]) < 65536:
+                found.append(int(number[1]))
+    return found
 
 
 @probe
