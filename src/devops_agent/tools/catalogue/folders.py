@@ -137,6 +137,8 @@ def _is_written(place: Place, path: str, service: str | None) -> bool:
 
 def _names(host: Host, place: Place, path: str, service: str | None) -> bool:
     services = [service] if service else list(place.inventory.services)
+    if not _inside(path, place.workspace):  # what a supervisor elsewhere sees at a path is not what is here
+        services = [name for name in services if not place.service(name).control and not place.service(name).host]
     texts = [settings.text_of(host, place.path(file)) or "" for name in services for file in place.service(name).config]
     logs = [place.path(file) for name in services for file in place.service(name).logs]
     names = {path, posixpath.relpath(path, place.workspace)}

@@ -41,7 +41,7 @@ def container_left(host: Host, place: Place, service: str) -> dict[str, Any]:
 
 
 def changes(host: Host, place: Place, service: str) -> list[str]:
-    """Files that were written inside a service's container, apart from what is only ever there for a while."""
+    """What a service's container holds and a new one would not have: files in it, volumes without a name."""
     entry = place.service(service)
     argv = (*entry.control, "docker", "diff", entry.unit or service)
     ended = host.attempt(*argv, timeout=30, cwd=place.workspace)
@@ -50,4 +50,7 @@ def changes(host: Host, place: Place, service: str) -> list[str]:
     rows = [line.split(" ", 1) for line in ended.output.splitlines() if line[:2] in ("A ", "C ", "D ")]
     paths = [path for _, path in rows]
     leaves = [path for path in paths if not any(other.startswith(path + "/") for other in paths)]
-    return [path for path in leaves if not _PASSING.search(path)]
+    form = "{{range .Mounts}}{{.Type}} {{.Name}} {{.Destination}}{{println}}{{end}}"
+    shown = host.attempt(*entry.control, "docker", "inspect", "--format", form, entry.unit or service, timeout=20)
+    nameless = re.findall(r"^volume [0-9a-f]{64} (\S+)$", shown.output, re.M)  # the new container would get another
+    return [path for path in leaves if not _PASSING.search(path)] + nameless

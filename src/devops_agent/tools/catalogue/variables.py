@@ -30,8 +30,8 @@ def variable(host: Host, place: Place, name: str, service: str) -> dict[str, Any
     """A variable that a service needs: whether it has it, where it would be written, what is documented for it.
 
     All that `env_value` tells. `needed`: it is missing or empty; `file` is the one place to write it; `usable`: a
-    template sets it to a real value; `proposed` is what a comment says about it for this place; `alike` a variable of
-    nearly the same name that nothing documents.
+    template sets it to a real value, and no comment has another for this place; `proposed` is what a comment says about
+    it; `alike` a variable of nearly the same name that nothing documents.
     """
     facts: dict[str, Any] = env_value.call({"host": host, "place": place, "name": name, "service": service})
     given = _given(host, place, service)
@@ -40,12 +40,17 @@ def variable(host: Host, place: Place, name: str, service: str) -> dict[str, Any
     facts["present"] = facts["present"] or name in given
     facts["empty"] = bool(facts["empty"]) or given.get(name) == ""
     facts["needed"] = not facts["present"] or facts["empty"]
+    comment = _comment(host, place, service, name)
+    here = _from_comment(comment, list(given.values()), defaults=False)
+    ports = place.service(service).ports
+    if name == "PORT" and len(ports) == 1:
+        facts["proper"] = str(ports[0])  # the inventory knows this place, a template does not
     proper = facts["proper"]
     secret = secrecy.is_secret(name, proper or "")
-    facts["usable"] = bool(proper) and not secret and not _PLACEHOLDER.search(str(proper))
+    real = bool(proper) and not _PLACEHOLDER.search(str(proper))
+    facts["usable"] = real and not secret and here in (None, proper)
     facts["file"] = _file(host, place, service)
-    comment = _comment(host, place, service, name)
-    facts["proposed"] = None if secret else proper or _from_comment(comment, list(given.values()))
+    facts["proposed"] = None if secret else here or (proper if real else _from_comment(comment, []))
     known = [each for each in given if each != name]
     facts["alike"] = next(iter(difflib.get_close_matches(name, known, 1, _ALIKE)), None)
     documented = {key for key, _ in _documented(host, place, service)}
@@ -160,7 +165,7 @@ def _comment(host: Host, place: Place, service: str, name: str) -> str:
     return "; ".join(filter(None, said))
 
 
-def _from_comment(comment: str, values: list[str]) -> str | None:
+def _from_comment(comment: str, values: list[str], defaults: bool = True) -> str | None:
     """The value that a comment gives for this place (`zurich: CHF`, where a variable says zurich), or its default."""
     plain = {value.lower() for value in values if len(value) > 2} | {posixpath.basename(v).lower() for v in values if v}
     found = set()
@@ -168,6 +173,6 @@ def _from_comment(comment: str, values: list[str]) -> str | None:
         pair = re.match(r"\s*(.*\S)\s*(?:[:=]|->|=>|\bis\b)\s*[\"']?([^\s\"'()]+)", part)
         if pair and plain & set(re.findall(r"[\w.-]+", pair[1].lower())):
             found.add(pair[2])
-    if not found:
+    if not found and defaults:
         found = set(re.findall(r"(?i)\b(?:default(?:s to)?|e\.g\.|usually)[: ]+[\"']?([^\s\"',;()]+)", comment))
     return found.pop().rstrip(".") if len(found) == 1 else None
