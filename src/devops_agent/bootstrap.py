@@ -76,7 +76,8 @@ def make_incident(
     masked, counts = redact(text)
     incident = Incident(
         id=f"inc_{secrets.token_hex(8)}",
-        title=title or _title(masked),
+        title=redact(title)[0] if title else _title(masked),
+        titled=bool(title),
         source=source,
         place=place,
         redactions=counts,

@@ -21,7 +21,7 @@ def execute(
     """
     if not approval.granted or not still.needed or brake.verdict == "deny":
         return ()
-    if approval.fingerprint != plan.fingerprint:
+    if approval.fingerprint != plan.fingerprint or plan.sealed().fingerprint != plan.fingerprint:
         raise ApprovalMismatch("the approval is for another plan")
     outcomes: list[Outcome] = []
     for action in plan.actions:

@@ -33,10 +33,14 @@ Status = Literal["resolved", "no_failure", "planned", "needs_approval", "needs_p
 
 
 class Incident(Record):
-    """What was reported. `log` is redacted text; a large one lies in the file `log_file` (redacted too) instead."""
+    """What was reported. `log` is redacted text; a large one lies in the file `log_file` (redacted too) instead.
+
+    `titled`: somebody gave the title; else it is only the log's first line.
+    """
 
     id: str
     title: str = ""
+    titled: bool = True
     log: str = ""
     log_file: str | None = None
     labels: dict[str, str] = {}

@@ -15,6 +15,7 @@ from devops_agent.execute import execute, undo
 from devops_agent.inventory import Place
 from devops_agent.model import (
     Action,
+    Approval,
     Diagnosis,
     Digest,
     Health,
@@ -68,7 +69,7 @@ def handle(incident: Incident, agent: Agent, place: Place, run: Run) -> None:
         if run.dry_run or _nothing_left(diagnosis, plan, run, number):
             return
         marks = attempt.step("marks", fresh.marks, toolbox)
-        outcomes = act(plan, ruling, toolbox, attempt) if plan.actions else ()
+        outcomes = act(plan, ruling, agent.policy, toolbox, attempt) if plan.actions else ()
         verification = verify(plan, outcomes, before, toolbox, attempt, agent.settle)
         if not (verification.cause_gone or verification.over) or verification.newly_broken:
             undo(plan, outcomes, toolbox, attempt)
@@ -85,13 +86,19 @@ def failing(before: Health, run: Run) -> tuple[str, ...]:
     return tuple(name.removeprefix("health:") for name in names if name.startswith("health:"))
 
 
-def act(plan: Plan, ruling: Ruling, toolbox: Toolbox, attempt: Run) -> tuple[Outcome, ...]:
+def act(plan: Plan, ruling: Ruling, policy: Policy, toolbox: Toolbox, attempt: Run) -> tuple[Outcome, ...]:
     """Execute what is allowed or approved, where it is still needed and nothing stands against it at this moment."""
     approval = attempt.approval(plan, ruling)
     attempt.hold(plan)
-    brake = attempt.step("brake", attempt.brake, plan)
+    brake = attempt.step("brake", halt, plan, ruling, approval, policy, toolbox.place, attempt)
     still = attempt.step("recheck", recheck, plan, approval, toolbox)
     return execute(plan, approval, brake, still, toolbox, attempt)
+
+
+def halt(plan: Plan, ruling: Ruling, approval: Approval, policy: Policy, place: Place, attempt: Run) -> Ruling:
+    """What stands against acting now, however it was approved: brakes, an approval too old, a policy that changed."""
+    held = attempt.brake(plan)
+    return held if held.verdict == "deny" else policy.withdrawn(plan, place, ruling, approval) or held
 
 
 def preview(diagnosis: Diagnosis, proposal: Proposal, toolbox: Toolbox, place: Place) -> Plan:

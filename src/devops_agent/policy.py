@@ -25,7 +25,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from devops_agent.errors import ConfigError
 from devops_agent.inventory import Place
-from devops_agent.model import Effect, Plan, Ruling, Verdict, now
+from devops_agent.model import Approval, Effect, Plan, Ruling, Verdict, now
 
 _STRICTNESS: dict[Verdict, int] = {"allow": 0, "ask": 1, "deny": 2}
 _VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -128,6 +128,17 @@ class Policy:
         rulings = [self._judge(subject, place) for subject in subjects]
         strictest = max(rulings, key=lambda ruling: _STRICTNESS[ruling.verdict])
         return strictest.model_copy(update={"persons": max(ruling.persons for ruling in rulings)})
+
+    def withdrawn(self, plan: Plan, place: Place, ruling: Ruling, approval: Approval) -> Ruling | None:
+        """What stands against a granted approval when it comes to acting: it expired, or policy is stricter by now."""
+        if not approval.granted:
+            return None
+        if approval.expires is not None and approval.expires <= now():
+            return Ruling(verdict="deny", rule="approval expired", reason="the approval expired before it was used")
+        today = self.review(plan, place)
+        if (_STRICTNESS[today.verdict], today.persons) > (_STRICTNESS[ruling.verdict], ruling.persons):
+            return Ruling(verdict="deny", rule="policy changed", reason=f"policy has changed since: {today.reason}")
+        return None
 
     def forbids(self, plan: Plan, at: datetime | None = None) -> Ruling | None:
         """What stands above all rules, looked at when the plan is made and again immediately before it is executed."""

@@ -40,6 +40,16 @@ def report(
     )
 
 
+def called(made: Report) -> dict[str, str | None]:
+    """What lists show of an incident: its cause, and its title, or the line that decided where nobody gave it one."""
+    last = made.attempts[-1].diagnosis if made.attempts else None
+    title = made.incident.title
+    if last is not None and made.digest is not None and not made.incident.titled:
+        cited = (each.text.strip() for each in made.digest.evidence if each.id in last.evidence)
+        title = next(filter(None, cited), title)
+    return {"title": title[:200], "cause": last.cause if last else None}
+
+
 def progress(keys: list[str]) -> int:
     """How far a walk has come, 0 to 99, from the kept steps: it only grows."""
     reached = 0

@@ -161,7 +161,8 @@ class Run:
         return outcome
 
     def approval(self, plan: Plan, ruling: Ruling) -> Approval:
-        """The decision about this plan: by policy, by the caller's `approve`, or by a person (Suspended until then)."""
+        """The decision about this plan: by policy, by the caller's `approve` where one person is enough, or by persons
+        (Suspended until then)."""
         kept: Approval | None = self.find("approval")
         if kept is not None:
             if kept.fingerprint != plan.fingerprint:
@@ -172,7 +173,7 @@ class Run:
                 fingerprint=plan.fingerprint, granted=ruling.verdict == "allow", by="policy", reason=ruling.reason
             )
             return self.step("approval", lambda: decided)
-        answered = self.approve(plan, ruling) if self.approve else None
+        answered = self.approve(plan, ruling) if self.approve and ruling.persons < 2 else None
         if answered is not None:
             return self.step("approval", lambda: answered)
         request = self.step("request", self._request, plan, ruling)

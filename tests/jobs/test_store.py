@@ -105,7 +105,7 @@ def test_a_decision_wakes_the_job_and_is_made_once(jobs):
     claim, plan = waiting(jobs)
     assert jobs.job(claim.id).answered
     with pytest.raises(ApprovalMismatch, match="another plan"):
-        jobs.decide(claim.id, True, "eve", fingerprint="ffff")
+        jobs.decide(claim.id, True, "eve", fingerprint="ffffffff")
     assert jobs.decide(claim.id, True, "eve", fingerprint=plan.fingerprint[:8]).granted
     with pytest.raises(ApprovalMismatch):
         jobs.decide(claim.id, False, "mallory")

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, select, update
 
-from devops_agent.errors import ApprovalMismatch
+from devops_agent.errors import ApprovalMismatch, RequestError
 from devops_agent.jobs import audit
 from devops_agent.jobs.journal import StoredJournal
 from devops_agent.jobs.tables import batches, jobs
 from devops_agent.model import Approval, ApprovalRequest, keep, now, revive
+
+SHORTEST = 8
+"""Characters of a fingerprint that name a plan; fewer could be anybody's guess."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ def decide(connection: Connection, row: RowMapping, fingerprint: str | None, sai
     stored = StoredJournal(connection, row["id"])
     attempt = [key for key in stored.names() if key.endswith("/request")][-1].removesuffix("request")
     request: ApprovalRequest = revive(stored.get(attempt + "request") or {})
-    _check(row["id"], request, fingerprint)
+    _check(row["id"], request, fingerprint, said)
     decision = Approval(
         fingerprint=request.fingerprint,
         granted=said.granted,
@@ -46,7 +49,11 @@ def decide(connection: Connection, row: RowMapping, fingerprint: str | None, sai
     return decision
 
 
-def _check(job: str, request: ApprovalRequest, fingerprint: str | None) -> None:
+def _check(job: str, request: ApprovalRequest, fingerprint: str | None, said: Decision) -> None:
+    if not said.by.strip():
+        raise RequestError("by: must say who decides")
+    if fingerprint is not None and len(fingerprint) < SHORTEST:
+        raise RequestError(f"fingerprint: expected at least its first {SHORTEST} characters")
     if fingerprint is not None and not request.fingerprint.startswith(fingerprint):
         raise ApprovalMismatch(f"{job} waits with another plan: {request.fingerprint}")
     if request.expires <= now():
@@ -56,15 +63,20 @@ def _check(job: str, request: ApprovalRequest, fingerprint: str | None) -> None:
 def _vote(stored: StoredJournal, row: RowMapping, attempt: str, request: ApprovalRequest, decision: Approval) -> bool:
     """Keep one of several approvals; whether there are enough now."""
     query = select(batches.c.requester).where(batches.c.id == row["batch"])
-    if decision.by == stored.connection.execute(query).scalar():
+    if _same(decision.by, stored.connection.execute(query).scalar() or ""):
         raise ApprovalMismatch("policy wants other persons than the one who asked for it")
-    key = f"{attempt}vote/{decision.by}"
-    if stored.get(key) is not None:
+    votes = f"{attempt}vote/"
+    if any(_same(decision.by, name.removeprefix(votes)) for name in stored.names(votes)):
         raise ApprovalMismatch(f"{decision.by} has approved already; policy wants another person too")
-    stored.put(key, keep(decision))
+    stored.put(votes + decision.by.strip(), keep(decision))
     data = decision.model_dump(mode="json")
     audit.append(stored.connection, stored.job, "approved by one of several", decision.by, data)
-    return len(stored.names(f"{attempt}vote/")) >= request.persons
+    return len(stored.names(votes)) >= request.persons
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are one person's, however they are written."""
+    return one.strip().casefold() == other.strip().casefold()
 
 
 def _keep(stored: StoredJournal, attempt: str, decision: Approval) -> None:

@@ -23,7 +23,7 @@ from devops_agent.jobs.decisions import Decision, decide
 from devops_agent.jobs.journal import FencedJournal, StoredJournal
 from devops_agent.jobs.tables import batches, jobs, journal, reading
 from devops_agent.model import SCHEMA_VERSION, Approval, Incident, Report, now
-from devops_agent.report import progress, report
+from devops_agent.report import called, progress, report
 
 LEASE_SECONDS = 15.0
 MAX_TRIES = 20
@@ -199,21 +199,20 @@ class Jobs:
                 mine = and_(jobs.c.id == claim.id, jobs.c.fence == claim.fence, jobs.c.status == "running")
                 connection.execute(update(jobs).where(mine).values(lease=lease))
 
-    def suspend(self, claim: Claim, reason: str, until: datetime | None) -> None:
-        """Let go of a job that waits; it is due again at `until`."""
+    def suspend(self, claim: Claim, reason: str, until: datetime | None, made: Report | None = None) -> None:
+        """Let go of a job that waits; it is due again at `until`. `made`: its report so far, for the lists."""
         due = (until or now() + timedelta(days=365)).timestamp()
-        waiting = {"status": "waiting", "waiting": reason[:40], "due": due}
+        waiting = {"status": "waiting", "waiting": reason[:40], "due": due, **(called(made) if made else {})}
         self._let_go(claim, waiting, restart=SCHEMA_VERSION)
 
     def finish(self, claim: Claim, made: Report) -> None:
         """End a job with what its report says."""
-        last = made.attempts[-1].diagnosis if made.attempts else None
         values = {
             "status": "error" if made.status == "error" else "done",
             "waiting": None,
             "finished": now().timestamp(),
             "progress": 100,
-            "cause": last.cause if last else None,
+            **called(made),
             "outcome": made.status,
             "error": made.error,
         }

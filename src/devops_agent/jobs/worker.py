@@ -107,7 +107,8 @@ class Worker:
             journal.write()
             if wait.reason == "approval":
                 self._brakes(claim).let_go()
-            self.jobs.suspend(claim, wait.reason, wait.until)
+            so_far = self.jobs.report(claim.id) if wait.reason == "approval" else None
+            self.jobs.suspend(claim, wait.reason, wait.until, so_far)
             return
         except LeaseLost:
             raise
