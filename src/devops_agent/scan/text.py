@@ -29,6 +29,7 @@ class Text:
         self.lines = lines
         self.lower = "\n".join(lines).lower()
         self.folded = self.lower.split("\n")
+        self.indexed = len(self.lower) >= INDEXED
         self._starts: list[int] = []
         self._words: set[str] | None = None
         self._held: dict[str, bool] = {}
@@ -84,7 +85,7 @@ class Text:
         return numbers
 
     def _may_hold(self, literal: str) -> bool:
-        if len(self.lower) < INDEXED:
+        if not self.indexed:
             return True
         if self._words is None:
             self._index()
