@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from devops_agent.config import Settings
 from devops_agent.errors import ConfigError
@@ -34,7 +35,7 @@ def build_agent(settings: Settings) -> Agent:
     if settings.planner == "model":
         raise ConfigError("DEVOPS_AGENT_PLANNER: the model planner comes with a later version; use auto or runbooks")
     also(settings.redact)
-    known = whole_library(settings.runbooks)
+    known = whole_library(settings.runbooks, _catalogue() if settings.runbooks else None)
     return Agent(
         planner=RunbookPlanner(known),
         policy=policy.load(settings.policy, settings.read_only),
@@ -56,10 +57,23 @@ def open_jobs(settings: Settings) -> Jobs:
 
 
 def build_worker(settings: Settings, jobs: Jobs, agent: Agent) -> Worker:
-    """A worker of this process; it takes over nothing by itself."""
+    """A worker of this process; it takes over nothing by itself. Its planner remembers what became of its answers."""
+    from devops_agent.jobs.experience import recall
     from devops_agent.jobs.worker import Worker
+    from devops_agent.planners.runbook import RunbookPlanner
+    from devops_agent.planners.shelf import Shelf
 
-    return Worker(jobs, agent, settings.patience_seconds, settings.approval_seconds, settings.data_dir)
+    worker = Worker(jobs, agent, settings.patience_seconds, settings.approval_seconds, settings.data_dir)
+    if isinstance(agent.planner, RunbookPlanner):
+        planner = RunbookPlanner(agent.planner.library, recall(jobs.engine))
+        worker.shelf = Shelf(settings.runbooks, planner, agent.signatures, _catalogue() if settings.runbooks else None)
+    return worker
+
+
+def _catalogue() -> Mapping[str, Any]:
+    from devops_agent.tools.registry import tools
+
+    return tools()
 
 
 def make_incident(

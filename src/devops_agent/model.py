@@ -113,6 +113,8 @@ class Diagnosis(Record):
 
     `bindings` are the facts and observations that the remedy's `$name.field` refer to; `looked` is what was probed.
     `planned` is what old clients are shown as the plan even where nothing could be looked at; it is never executed.
+    Of the earlier answers of the same finding `judged` were judged, by a person or by a remedy that proved them, and
+    `right` of these were right.
     """
 
     cause: str = UNKNOWN
@@ -132,6 +134,8 @@ class Diagnosis(Record):
     looked: tuple[Evidence, ...] = ()
     planned: tuple[Step, ...] = ()
     turns: int = 1
+    right: int = 0
+    judged: int = 0
 
 
 class Check(Record):

@@ -103,6 +103,8 @@ def _attempt(attempt: Attempt) -> Iterator[str]:
     yield f"Cause: {diagnosis.cause}  (confidence {diagnosis.confidence:.2f})"
     if diagnosis.summary:
         yield f"  {clean(diagnosis.summary)}"
+    if diagnosis.judged:
+        yield f"  of {diagnosis.judged} earlier answers of this kind that were judged, {diagnosis.right} right"
     for name, value in diagnosis.facts.items():
         yield f"  {name}: {clean(str(value), 120)}"
     for other in diagnosis.alternatives[:3]:

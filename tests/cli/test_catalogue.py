@@ -152,3 +152,22 @@ def test_backtest_reads_the_kept_incidents(agent: Agent, tmp_path: Path) -> None
     said = json.loads(agent("runbooks", "test", str(own), "--json").stdout)
     assert (said["logs"], said["counts"]["new"]) == (1, 1)
     assert said["verdicts"][0]["after"] == "config_invalid"
+
+
+def test_a_cause_is_corrected_and_shown_with_the_runbook_and_in_the_statistics(agent: Agent, tmp_path: Path) -> None:
+    log = tmp_path / "failed.log"
+    log.write_text("Error: listen EADDRINUSE: address already in use :::3000\nexit code 1\n")
+    agent("handle", str(log), "--dry-run")
+    job = json.loads(agent("jobs", "--json").stdout)[0]
+    said = agent("job", job["id"], "--cause", "disk_full", "--reason", "seen")
+    assert said.returncode == 0
+    assert b"port_in_use corrected to disk_full by" in said.stdout
+    assert agent("job", job["id"], "--cause", "disk_fool").returncode == 2
+    runbook = json.loads(agent("job", job["id"], "--json").stdout)["attempts"][-1]["diagnosis"]["runbook"]
+    shown = agent("runbooks", "show", runbook)
+    assert b"0 of 1 judged answers right (0 confirmed, 1 corrected)" in shown.stdout
+    assert yaml.safe_load(shown.stdout)["id"] == runbook
+    stats = json.loads(agent("stats", "--json").stdout)
+    assert (stats["fails_most"][0]["cause"], stats["fails_most"][0]["corrected"]) == ("port_in_use", 1)
+    assert runbook not in stats["never_fired"]
+    assert b"What fails most" in agent("stats").stdout

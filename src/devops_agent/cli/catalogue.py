@@ -66,17 +66,20 @@ def list_runbooks(
 def show_runbook(
     name: Annotated[str, typer.Argument(metavar="ID", show_default=False)], as_json: options.Json = False
 ) -> None:
-    """One runbook, as it is read."""
+    """One runbook, as it is read, and what became of its answers here."""
     library = _library()
     if name not in library.runbooks:
         raise NotFound(f"no runbook {name!r}{_nearest(name, library.runbooks)}; `devops-agent runbooks list` shows all")
+    learned = _learned(name)
     record = library.runbooks[name].model_dump(mode="json", by_alias=True, exclude_defaults=True)
     if as_json:
-        terminal.write_json(record)
+        terminal.write_json({**record, "experience": learned} if learned else record)
         return
     import yaml
 
     terminal.write(yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=110).rstrip())
+    for each in learned:
+        terminal.write(_experienced(each))
 
 
 def lint_runbooks(
@@ -96,6 +99,29 @@ def lint_runbooks(
             terminal.write(str(each))
         terminal.hint(f"{len(problems)} problems" if problems else "no problem found")
     raise typer.Exit(2 if problems else 0)
+
+
+def _learned(name: str) -> list[dict[str, Any]]:
+    """The counts of its findings, where anything is kept on this machine at all."""
+    from dataclasses import asdict
+
+    from devops_agent import bootstrap
+
+    settings = options.settings()
+    if not settings.database_url and not (settings.data_dir / "devops_agent.db").exists():
+        return []
+    from devops_agent.jobs import experience
+
+    return [asdict(each) for each in experience.of_runbook(bootstrap.open_jobs(settings).engine, name)]
+
+
+def _experienced(each: dict[str, Any]) -> str:
+    rate = f"{each['right']} of {each['judged']} judged answers right" if each["judged"] else "no answer judged"
+    return (
+        f"# here, {each['finding'] or 'without a finding'}: fired {each['fired']} times, {rate} "
+        f"({each['confirmed']} confirmed, {each['corrected']} corrected); "
+        f"its remedy helped {each['resolved']} of {each['acted']} times"
+    )
 
 
 def _problems(path: Path | None) -> list[Any]:

@@ -13,6 +13,7 @@ from devops_agent.errors import RequestError
 
 if TYPE_CHECKING:
     from devops_agent.jobs.store import JobRow, Jobs
+    from devops_agent.model import Report
 
 Id = Annotated[
     str, typer.Argument(metavar="ID", help="The job's id, as `devops-agent jobs` shows it.", show_default=False)
@@ -90,14 +91,29 @@ def jobs(
     )
 
 
-def job(name: Id, as_json: options.Json = False) -> None:
+def job(
+    name: Id,
+    cause: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CAUSE", help="Say what the cause was: confirms or corrects the answer.", show_default=False
+        ),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why (with --cause).", show_default=False)] = "",
+    as_json: options.Json = False,
+) -> None:
     """Everything about one job.
 
-    Evidence, diagnosis, plan, decisions, outcomes and proof, as far as it has come.
+    Evidence, diagnosis, plan, decisions, outcomes and proof, as far as it has come. With --cause: say what it really
+    was; this is kept with who said it, and moves the confidence of later answers.
     """
     from devops_agent import render, report
 
-    found = _open().report(name)
+    store = _open()
+    found = store.report(name)
+    if cause is not None:
+        _say(store, found, cause, reason, as_json)
+        return
     if as_json:
         terminal.write_json(report.to_json(found))
     else:
@@ -108,6 +124,18 @@ def _open() -> Jobs:
     from devops_agent import bootstrap
 
     return bootstrap.open_jobs(options.settings())
+
+
+def _say(store: Jobs, found: Report, cause: str, reason: str, as_json: bool) -> None:
+    from devops_agent.jobs import experience
+
+    said = experience.say(store.engine, found, cause, options.user(), reason)
+    if as_json:
+        terminal.write_json(asdict(said))
+    elif said.confirmed:
+        terminal.write(f"{said.job}: {cause} confirmed by {said.by}")
+    else:
+        terminal.write(f"{said.job}: {said.answered} corrected to {cause} by {said.by}")
 
 
 def _decide(name: str, granted: bool, plan: str | None, reason: str, as_json: bool) -> None:

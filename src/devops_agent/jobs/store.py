@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Engine, RowMapping, and_, delete, func, insert, not_, or_, select, update
 
 from devops_agent.errors import NotFound, RequestError
-from devops_agent.jobs import audit
+from devops_agent.jobs import audit, experience
 from devops_agent.jobs.decisions import Decision, decide
 from devops_agent.jobs.journal import FencedJournal, StoredJournal
 from devops_agent.jobs.tables import batches, jobs, journal, reading
@@ -216,7 +216,7 @@ class Jobs:
             "outcome": made.status,
             "error": made.error,
         }
-        self._let_go(claim, values)
+        self._let_go(claim, values, made=made)
 
     def cancel(self, job: str, by: str, reason: str) -> bool:
         """End a job that has not ended: nobody goes on with it, and whoever works on it now can write no more."""
@@ -344,13 +344,17 @@ class Jobs:
             connection.execute(delete(batches).where(batches.c.created < old, batches.c.id.not_in(left)))
         return gone
 
-    def _let_go(self, claim: Claim, values: dict[str, Any], restart: int | None = None) -> None:
+    def _let_go(
+        self, claim: Claim, values: dict[str, Any], restart: int | None = None, made: Report | None = None
+    ) -> None:
         mine = and_(jobs.c.id == claim.id, jobs.c.fence == claim.fence)
         changed = {**values, "owner": None, "lease": None}
         if restart is not None:
             changed["version"] = restart
         with self.engine.begin() as connection:
-            connection.execute(update(jobs).where(mine).values(**changed))
+            ours = connection.execute(update(jobs).where(mine).values(**changed)).rowcount
+            if ours and made is not None:
+                experience.count(connection, claim.id, made)
         self._tell()
 
     def _find(self, connection: Any, job: str) -> RowMapping:

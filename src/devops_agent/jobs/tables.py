@@ -124,6 +124,39 @@ repairs = Table(
     Index("ix_repair_host", "host", "at"),
 )
 
+experience = Table(
+    "experience",
+    metadata,
+    Column("runbook", String(80), primary_key=True),
+    Column("finding", String(80), primary_key=True),
+    Column("fingerprint", String(200), primary_key=True),
+    Column("cause", String(80), primary_key=True),
+    Column("title", String(200), nullable=False),
+    Column("fired", Integer, nullable=False),
+    Column("confirmed", Integer, nullable=False),
+    Column("corrected", Integer, nullable=False),
+    Column("acted", Integer, nullable=False),
+    Column("resolved", Integer, nullable=False),
+    Column("alone", Integer, nullable=False),
+    Column("right", Integer, nullable=False),
+    Column("wrong", Integer, nullable=False),
+    Column("last", Float, nullable=False),
+    Index("ix_experience_fingerprint", "fingerprint"),
+)
+
+verdicts = Table(
+    "verdict",
+    metadata,
+    Column("job", String(80), primary_key=True),
+    Column("cause", String(80), nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("confirmed", Integer, nullable=False),
+    Column("proved", Integer, nullable=False),
+)
+
 
 def open_engine(url: str) -> Engine:
     """An engine with all tables made; the folder of a SQLite file is created, readable by its owner only.

@@ -23,6 +23,7 @@ from devops_agent.jobs.journal import FencedJournal
 from devops_agent.jobs.store import LEASE_SECONDS, MAX_TRIES, Claim, Jobs
 from devops_agent.model import SCHEMA_VERSION, Approval, Plan, Ruling, now
 from devops_agent.pipeline import Agent, handle
+from devops_agent.planners.shelf import Shelf
 from devops_agent.run import Journal, Run
 from devops_agent.tools import children
 
@@ -48,6 +49,7 @@ class Worker:
         self.patience = patience
         self.approval_seconds = approval_seconds
         self.data_dir = data_dir
+        self.shelf: Shelf | None = None
         self.owner = owner()
         self._working: dict[str, Claim] = {}
         self._lock = threading.Lock()
@@ -124,12 +126,17 @@ class Worker:
         self.jobs.finish(claim, made)
 
     def _agent(self, claim: Claim) -> Agent:
-        """Our agent; under the policy that the job was submitted with, where it brought one (the command line does)."""
+        """Our agent with the runbooks of this moment; under the policy that the job was submitted with, where it
+        brought one (the command line does)."""
+        agent = self.agent
+        if self.shelf is not None:
+            planner, signatures = self.shelf.current()
+            agent = replace(agent, planner=planner, signatures=signatures)
         if "policy" not in claim.options:
-            return self.agent
+            return agent
         file = claim.options["policy"]
         strict = self.agent.policy.read_only or bool(claim.options.get("read_only"))
-        return replace(self.agent, policy=policy.load(file, strict))
+        return replace(agent, policy=policy.load(file, strict))
 
     def _run(self, claim: Claim, journal: Journal, agent: Agent) -> Run:
         brakes = Brakes(self.jobs.engine, claim.id, agent.policy, self.data_dir)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from devops_agent.errors import ConfigError
 from devops_agent.runbooks.load import Library, files, library
@@ -13,9 +15,20 @@ ENTRY_POINTS = "devops_agent.runbooks"
 """Group of entry points; each names a package whose folder holds runbooks."""
 
 
-def whole_library(own: Path | None) -> Library:
-    """The library with the runbooks of packages and of the own directory. Raises ConfigError naming file and field."""
-    return library([*packaged(), *([own] if own else [])])
+def whole_library(own: Path | None, tools: Mapping[str, Any] | None = None) -> Library:
+    """The library with the runbooks of packages and of the own directory. Raises ConfigError naming file and field.
+
+    With the catalogue of `tools` it is also checked that what they call is there.
+    """
+    folders = [*packaged(), *([own] if own else [])]
+    known = library(folders)
+    if folders:
+        from devops_agent.runbooks.lint import read_runbook, sound
+
+        for path in (each for folder in folders for each in files(folder)):
+            for field, text in sound(read_runbook(path), tools):
+                raise ConfigError(f"{path}: {field}: {text}")
+    return known
 
 
 def packaged() -> list[Path]:

@@ -45,7 +45,17 @@ def health() -> ResponseReturnValue:
         "api_key_configured": settings.api_key_configured,
         "timestamp": now().isoformat(),
         **planner(settings),
+        "runbooks_problem": backend().runbooks_problem(),
     }
+
+
+@blueprint.get("/stats")
+def stats() -> ResponseReturnValue:
+    """What fails most, what stays unknown, which runbooks never fire, what was solved without a person."""
+    from devops_agent.jobs.statistics import statistics
+
+    behind = backend()
+    return statistics(behind.jobs.engine, behind.runbooks())
 
 
 def planner(settings: Settings) -> dict[str, str]:

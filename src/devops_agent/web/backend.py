@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from devops_agent.jobs.embedded import EmbeddedWorkers
     from devops_agent.jobs.store import Batch, Jobs
     from devops_agent.pipeline import Agent
+    from devops_agent.planners.shelf import Shelf
     from devops_agent.web.body import Scenario
 
 log = logging.getLogger("devops_agent.web")
@@ -40,6 +41,7 @@ class Backend:
         self._agent: Agent | None = None
         self._jobs: Jobs | None = None
         self._workers: EmbeddedWorkers | None = None
+        self._shelf: Shelf | None = None
         os.register_at_fork(after_in_child=self._forget)
 
     @property
@@ -77,9 +79,26 @@ class Backend:
                 from devops_agent.jobs.embedded import EmbeddedWorkers
 
                 worker = bootstrap.build_worker(self.settings, jobs, self._agent)
+                self._shelf = worker.shelf
                 self._workers = EmbeddedWorkers(worker, self.settings.workers, self.settings.incident_retention_days)
                 self._workers.start()
             self._jobs = jobs
+
+    def runbooks(self) -> Sequence[str]:
+        """Ids of the runbooks in force."""
+        self.start()
+        if self._shelf is not None:
+            return list(self._shelf.current()[0].library.runbooks)
+        from devops_agent.runbooks.own import whole_library
+
+        return list(whole_library(self.settings.runbooks).runbooks)
+
+    def runbooks_problem(self) -> str | None:
+        """What is wrong in the own directory, so that older runbooks are in force; None where nothing is."""
+        if self._shelf is None:
+            return None
+        self._shelf.current()
+        return self._shelf.problem
 
     def stop(self, timeout: float = 10.0) -> None:
         """Answer those who wait, take no new job, give those in hand some time; they go on after the next start."""
@@ -135,4 +154,4 @@ class Backend:
         """In a child of a fork: the parent's threads and connections are not ours."""
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(MOST_WAITING)
-        self._jobs = self._agent = self._workers = None
+        self._jobs = self._agent = self._workers = self._shelf = None

@@ -21,12 +21,16 @@ blueprint = Blueprint("decisions", __name__)
 @blueprint.get("/jobs/<job_id>")
 def job(job_id: str) -> ResponseReturnValue:
     """A job and its report, also while it waits or works."""
+    from devops_agent.jobs import experience
+
     jobs = backend().jobs
     row = jobs.job(job_id)
     made = jobs.report(job_id)
     answer: dict[str, Any] = {"job": as_json(row), "report": made.model_dump(mode="json")}
     if waiting := contract.approval_wanted(row.id, made):
         answer["approval"] = waiting
+    if spoken := experience.verdict(jobs.engine, row.id):
+        answer["verdict"] = spoken
     return answer
 
 
@@ -40,6 +44,27 @@ def approve(job_id: str) -> ResponseReturnValue:
 def deny(job_id: str) -> ResponseReturnValue:
     """Refuse the plan that a job waits with."""
     return _decide(job_id, granted=False)
+
+
+@blueprint.post("/jobs/<job_id>/cause")
+def cause(job_id: str) -> ResponseReturnValue:
+    """Say what the cause of a job was: this confirms or corrects the agent's answer, and is learned from."""
+    from devops_agent.jobs import experience
+
+    said = body.json_object()
+    named = body.text_field(said, "cause", 80)
+    if not named:
+        raise RequestError("cause: missing; expected the id of a cause (GET /jobs/<id> shows the one that was named)")
+    by = body.text_field(said, "by", 200) or "http"
+    jobs = backend().jobs
+    made = experience.say(jobs.engine, jobs.report(job_id), named, by, body.text_field(said, "reason"))
+    return {
+        "status": "confirmed" if made.confirmed else "corrected",
+        "job_id": job_id,
+        "cause": made.cause,
+        "answered": made.answered,
+        "by": made.by,
+    }
 
 
 def _decide(job_id: str, granted: bool) -> ResponseReturnValue:
