@@ -1,4 +1,4 @@
-"""A connection is refused: the server is down, the client asks elsewhere, or the server cannot start. One log, many causes."""
+"""A connection is refused: the server is down or cannot start, or the client asks elsewhere. One log, many causes."""
 
 import sys
 

@@ -68,7 +68,9 @@ def migration_status(host: Host, place: Place) -> dict[str, Any]:
         raise NotAllowed("the inventory does not say how the state of migrations is asked for")
     ended = host.attempt(*migrations.status, timeout=60, cwd=place.workspace)
     words = re.findall(r"\b(pending|not applied|unapplied|outstanding|behind|\[ \])", ended.text, re.I)
-    none = re.search(r"\bno (pending|outstanding)|up[- ]to[- ]date|0 pending", ended.text, re.I)
+    none = re.search(
+        r"\bno (pending|outstanding)|up[- ]to[- ]date|\b0 pending|pending\W{1,3}(?:0|none)\b", ended.text, re.I
+    )
     return {"code": ended.code, "text": ended.text[-8000:], "pending": bool(words) and not none}
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from devops_agent.errors import NotAllowed
+from devops_agent.errors import NotAllowed, StalePlan
 from devops_agent.inventory import Place, Repository
 from devops_agent.model import Run
 from devops_agent.tools.base import Commands, Completed, Host, change, probe
@@ -73,26 +73,71 @@ def git_log(
     return {"commits": [{"commit": row[0], "time": int(row[1]), "author": row[2], "subject": row[3]} for row in rows]}
 
 
+@probe(needs=("git",))
+def git_divergence(host: Host, place: Place, repository: str) -> dict[str, Any]:
+    """Whether the remote's branch has commits that ours lacks (`behind`), asked of the remote itself.
+
+    `behind` False: a push would be a fast-forward, so that a refusal has another reason (a rule, a hook). `on_branch`:
+    the inventory's branch is the one that is checked out. `unpushed` counts our commits since we last saw the remote.
+    """
+    entry = _entry(place, repository)
+    path, branch = place.path(entry.path), entry.branch or "main"
+    asked = _git(host, path, "ls-remote", "--", entry.remote, f"refs/heads/{branch}", timeout=30)
+    tip = asked.output.split()[0] if asked.code == 0 and asked.output.split() else None
+    known = tip is not None and _git(host, path, "cat-file", "-e", f"{tip}^{{commit}}").code == 0
+    inside = known and _git(host, path, "merge-base", "--is-ancestor", str(tip), "HEAD").code == 0
+    ours = _git(host, path, "rev-list", "--count", f"refs/remotes/{entry.remote}/{branch}..HEAD").output.strip()
+    head = _git(host, path, "symbolic-ref", "--quiet", "--short", "HEAD").output.strip()
+    return {
+        "repository": repository,
+        "reachable": asked.code == 0,
+        "remote_commit": tip,
+        "behind": tip is not None and not inside if asked.code == 0 else None,
+        "unpushed": int(ours) if ours.isdigit() else None,
+        "on_branch": head == branch,
+    }
+
+
 @change(effect="change", needs=("git",))
-def git_rebase(place: Place, repository: str, *, commit: str) -> Commands:  # noqa: ARG001 - for undo
-    """Rebase the branch onto what its remote has now; a rebase that meets conflicts is given up again."""
+def git_rebase(place: Place, repository: str, *, commit: str, seen: str) -> Commands:  # noqa: ARG001 - for guards
+    """Rebase the branch onto what its remote has now; a rebase that meets conflicts is given up again.
+
+    Refused where the remote's history was rewritten since it was last seen: rebasing would bring back what was removed.
+    """
     entry = _entry(place, repository)
     path = place.path(entry.path)
     branch = entry.branch or "main"
     yield _run(path, "fetch", "--quiet", "--", entry.remote, branch, timeout=120)
+    if seen:
+        yield _run(path, "merge-base", "--is-ancestor", seen, "FETCH_HEAD")
     yield _run(path, "-c", "rebase.autoStash=false", "rebase", "--quiet", "FETCH_HEAD", timeout=120)
 
 
 @git_rebase.pin
 def _head(host: Host, place: Place, repository: str) -> dict[str, Any]:
-    return {"commit": _git(host, place.path(_entry(place, repository).path), "rev-parse", "HEAD").output.strip()}
+    entry = _entry(place, repository)
+    path = place.path(entry.path)
+    tracked = f"refs/remotes/{entry.remote}/{entry.branch or 'main'}"
+    seen = _git(host, path, "rev-parse", "--verify", "--quiet", tracked).output.strip()
+    return {"commit": _git(host, path, "rev-parse", "HEAD").output.strip(), "seen": seen}
 
 
 @git_rebase.precondition
-def _rebasable(host: Host, place: Place, repository: str) -> None:
-    seen = git_status.call({"host": host, "place": place, "repository": repository})
-    if not seen["clean"] or seen["under_way"]:
-        raise NotAllowed(f"repository {repository!r} has changes or a {seen['under_way'] or 'conflict'} under way")
+def _rebasable(host: Host, place: Place, repository: str, *, commit: str) -> None:
+    now = git_status.call({"host": host, "place": place, "repository": repository})
+    if not now["clean"] or now["under_way"]:
+        raise NotAllowed(f"repository {repository!r} has changes or a {now['under_way'] or 'conflict'} under way")
+    if now["branch"] != (_entry(place, repository).branch or "main"):
+        raise NotAllowed(f"repository {repository!r} is on {now['branch']}, not on the branch of the inventory")
+    if now["commit"] != commit:
+        raise StalePlan(f"repository {repository!r} has got other commits since it was seen")
+
+
+@git_rebase.undo
+def _give_up(place: Place, repository: str) -> Commands:
+    """A rebase that stands still at a conflict is given up; one that went through is as good as before."""
+    path = place.path(_entry(place, repository).path)
+    yield Run(argv=("git", "-C", path, "rebase", "--abort"), timeout=60, ok=(0, 128))
 
 
 @change(effect="change", needs=("git",))
