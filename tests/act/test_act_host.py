@@ -414,3 +414,61 @@ def test_a_setting_that_names_another_services_port_is_found(tmp_path, port_of_m
     services = {"shop": {"config": ["app.env"], "ports": [port_of_mine]}, "billing": {"ports": [8801]}}
     seen = toolbox(tmp_path, services=services).probe("port_setting", {"service": "shop", "port": 8801})
     assert (seen["elsewhere"], seen["key"], seen["proper"]) == (True, "PORT", str(port_of_mine))
+
+
+# ---- owner and mode
+
+
+def served(tmp_path, user="nobody"):
+    tmp_path.chmod(0o755)
+    for folder in list(tmp_path.parents)[:3]:
+        folder.chmod(folder.stat().st_mode | 0o055)
+    return toolbox(
+        tmp_path, services={"app": {"user": user, "config": ["conf/app.conf"]}}, protected=["conf/kept.conf"]
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to look at other users' rights")
+def test_a_file_unlike_its_neighbours_is_made_like_them_and_back(tmp_path):
+    (tmp_path / "conf").mkdir(mode=0o755)
+    for name, mode in (("app.conf", 0o600), ("b.conf", 0o644), ("c.conf", 0o644), ("kept.conf", 0o600)):
+        (tmp_path / "conf" / name).write_text("x")
+        (tmp_path / "conf" / name).chmod(mode)
+    box = served(tmp_path)
+    path = str(tmp_path / "conf/app.conf")
+    seen = box.probe("access", {"path": path, "service": "app"})
+    assert (seen["lacking"], seen["like"], seen["blocked"]) == (True, "root:root 0644", None)
+    back = undo(box, "give_access", lambda: None, path=path, service="app")
+    assert back.status == "succeeded"
+    assert Path(path).stat().st_mode & 0o777 == 0o600
+    with pytest.raises(NotAllowed, match="protected"):
+        do(box, "give_access", path=str(tmp_path / "conf/kept.conf"), service="app")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to look at other users' rights")
+def test_a_secret_is_opened_to_nobody_and_a_folder_above_is_named(tmp_path):
+    (tmp_path / "conf").mkdir(mode=0o755)
+    for name, mode in (("server.key", 0o600), ("a.key", 0o644), ("b.key", 0o644)):
+        (tmp_path / "conf" / name).write_text("x")
+        (tmp_path / "conf" / name).chmod(mode)
+    box = served(tmp_path)
+    args = {"path": str(tmp_path / "conf/server.key"), "service": "app"}
+    assert box.probe("access", args)["like"] is None
+    with pytest.raises(NotAllowed, match="do not say"):
+        do(box, "give_access", **args)
+    (tmp_path / "conf").chmod(0o700)
+    assert box.probe("access", args)["blocked"] == str(tmp_path / "conf")
+
+
+def test_only_a_program_of_the_workspace_is_made_executable(tmp_path):
+    box = toolbox(tmp_path, services={"app": {}})
+    here = program(tmp_path / "bin/run")
+    here.chmod(0o640)
+    back = undo(box, "make_executable", lambda: None, path=str(here))
+    assert (back.status, here.stat().st_mode & 0o777) == ("succeeded", 0o640)
+    assert do(box, "make_executable", path=str(here)).status == "succeeded"
+    assert here.stat().st_mode & 0o777 == 0o750
+    (tmp_path / "data.txt").write_text("rows")
+    for path, why in ((str(tmp_path / "data.txt"), "no program"), ("/etc/passwd", "workspace")):
+        with pytest.raises(NotAllowed, match=why):
+            do(box, "make_executable", path=path)
