@@ -12,8 +12,9 @@ REFUSED = (
 )
 CLIENT = """import os, urllib.request
 from frame import serve
-def work(): return urllib.request.urlopen('http://127.0.0.1:' + os.environ['BACK_PORT'] + '/', timeout=2).read().decode()
-import frame; frame.work = work
+import frame
+url = 'http://127.0.0.1:' + os.environ['BACK_PORT'] + '/'
+frame.work = lambda: urllib.request.urlopen(url, timeout=2).read().decode()
 serve(os.environ['PORT'])
 """
 

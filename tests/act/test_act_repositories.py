@@ -16,7 +16,8 @@ error: failed to push some refs to '../origin.git'
 def git(folder, *words, ok=True):
     environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"}
     named = ("-c", "user.name=a", "-c", "user.email=a@example.test", "-c", "init.defaultBranch=main")
-    ended = subprocess.run(["git", *named, *words], cwd=folder, capture_output=True, text=True, env=environment)
+    argv = ["git", *named, *words]
+    ended = subprocess.run(argv, cwd=folder, capture_output=True, text=True, env=environment, check=False)
     assert not ok or ended.returncode == 0, ended.stderr
     return ended.stdout.strip()
 

@@ -1,4 +1,4 @@
-"""A login is refused: the configuration has an old secret, or the server another one than the store. No value is shown."""
+"""A login is refused: the configuration has an old secret, or the server another one than the store; none is shown."""
 
 import json
 import sys

@@ -36,10 +36,10 @@ class Mention:
 
 @probe
 def misdirected(host: Host, place: Place, port: Port) -> dict[str, Any]:
-    """Whether the configuration of one service asks for a port that no service of the inventory has, and which is right.
+    """Whether the configuration of one service asks for a port that no service of the inventory has; which is right.
 
     `owner` is the service that has the port (then nothing is misdirected); else `service`, `file` and `line` are the
-    only place that asks for it, and `right` is the port of the one `target` that is meant: what the template says, else
+    only place that asks for it, and `right` is the port of the one `target` that is meant: what a template says, or
     the only port of the only service that it depends on. `right` is None where that is not beyond doubt, or where the
     target is not healthy.
     """

@@ -19,8 +19,8 @@ from devops_agent.tools.base import Host, probe
 def stale_secret(host: Host, place: Place, user: str | None = None, service: str | None = None) -> dict[str, Any]:
     """Which setting of a service's configuration should be one of the inventory's secrets, by name, and is not equal.
 
-    `service`, `file`, `key` and `secret` where it is exactly one; `count` how many differ, `equal` how many do not. With
-    `user`, only configurations that log in as that user count.
+    `service`, `file`, `key` and `secret` where it is exactly one; `count` how many differ, `equal` how many do
+    not. With `user`, only configurations that log in as that user count.
     """
     found: list[dict[str, str]] = []
     equal = 0
