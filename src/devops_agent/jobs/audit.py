@@ -65,7 +65,8 @@ def kept(connection: Connection, job: str, key: str, value: dict[str, Any]) -> N
     elif name == "brake" and data.get("verdict") == "deny":
         append(connection, job, "stopped", "agent", {"attempt": attempt, **data})
     elif name.endswith("/started"):
-        append(connection, job, "action started", "agent", {"attempt": attempt, "action": name.split("/")[1]})
+        event = "undo started" if name.startswith("undo/") else "action started"
+        append(connection, job, event, "agent", {"attempt": attempt, "action": name.split("/")[1]})
     elif name.endswith("/outcome"):
         output = hashlib.sha256(data.get("output", "").encode()).hexdigest()
         event = "undone" if name.startswith("undo/") else "action ended"

@@ -28,11 +28,14 @@ _GUARD = re.compile(
 _UNGUARD = re.compile(
     r"insecure|skip|disable|allow_?(empty|any|all|root)|no[-_]?(verify|check|auth)|trust_?all|permit_?root", re.I
 )
+_LIMIT = re.compile(r"limit|(^|[._-])max|maxmemory|quota|tasksmax|nofile|nproc|time_?out", re.I)
+_USER = re.compile(r"(^|[._-])run_?(as|user)$|^user$", re.I)
 _IN_ADDRESS = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 _IN_OPTION = re.compile(r"(--?[\w-]*(?:pass(?:word)?|secret|token|credentials?|api-?key)[\w-]*)([= ]\s*)\S+", re.I)
 _IN_ASSIGNMENT = re.compile(r"(?<![\w-])([A-Za-z_][\w.-]*)(\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s;,]+)")
 _OFF = ("false", "off", "no", "0", "none", "disable", "disabled", "trust", "never", "optional", "permissive", "")
 _ON = ("true", "on", "yes", "1", "always", "all")
+_NO_LIMIT = ("", "0", "-1", "unlimited", "infinity", "infinite", "inf", "none", "null", "off", "no", "false", "max")
 
 
 def is_secret(name: str, value: str = "") -> bool:
@@ -62,11 +65,14 @@ def require_readable(host: Host, place: Place, path: str) -> str:
 
 
 def require_not_weaker(key: str, before: str | None, value: Any) -> None:
-    """Raise NotAllowed where a new value would switch a safeguard off: nothing is weakened to make it green."""
+    """Raise NotAllowed where a new value would switch a safeguard off, remove a limit or give a program root's rights:
+    nothing is weakened to make it green."""
     name = key.rsplit(".", 1)[-1]
     new = str(value).strip().lower()
     if before is not None and before.strip().lower() == new:
         return
     weaker = (_GUARD.search(name) and new in _OFF) or (_UNGUARD.search(name) and new in _ON)
+    weaker = weaker or (before is not None and _LIMIT.search(name) and new in _NO_LIMIT)
+    weaker = weaker or (_USER.search(name) and new in ("root", "0", "administrator"))
     if weaker or re.search(r"sslmode=disable|verify=(false|0)|insecure", new):
         raise NotAllowed(f"{key} = {value} would weaken a safeguard; a person must decide that")

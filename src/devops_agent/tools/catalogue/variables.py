@@ -92,9 +92,11 @@ def _is_set(host: Host, place: Place, service: str, name: str, value: str | None
 
 
 @set_variable.precondition
-def _not_set_otherwise(host: Host, place: Place, service: str, name: str) -> None:
+def _not_set_otherwise(host: Host, place: Place, service: str, name: str, value: str | None = None) -> None:
     if _given(host, place, service).get(name):
         raise NotAllowed(f"{name} is set already; a value that somebody gave is not replaced")
+    if value is not None:
+        secrecy.require_not_weaker(name, None, value)
 
 
 def _kind(host: Host, file: str) -> str:
