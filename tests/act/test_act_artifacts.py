@@ -10,8 +10,8 @@ import pytest
 from act.handled import Site, done
 from devops_agent.model import Step
 
-MISMATCH = """ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated the package versions,
-please update the hashes. Otherwise, examine the package contents carefully; someone may have tampered with them.
+MISMATCH = """ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated the package
+versions, please update the hashes. Otherwise, examine the package contents carefully; someone may have tampered.
     smalldep==1.2.0 from file://wheels/smalldep-1.2.0-py3-none-any.whl (from -r requirements.txt (line 1)):
 """
 

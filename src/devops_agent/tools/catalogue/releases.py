@@ -9,6 +9,7 @@ from typing import Any
 from devops_agent.errors import CommandFailed, NotAllowed, StalePlan
 from devops_agent.inventory import Place, Releases
 from devops_agent.model import Run
+from devops_agent.tools import reach
 from devops_agent.tools.base import Commands, Host, change, probe
 
 
@@ -27,6 +28,30 @@ def release_state(host: Host, place: Place, service: str) -> dict[str, Any]:
         "releases": names,
         "previous": before,
     }
+
+
+@probe
+def release_suspect(host: Host, place: Place, service: str) -> dict[str, Any]:
+    """Whether the release in use is what broke a service: `previous` is the one to go back to, None where it is not.
+
+    It is suspect where it is the newest, the service is not healthy, and nothing of its configuration was changed after
+    the link was set to it; pending migrations, and a release that is not there, are other causes.
+    """
+    seen = release_state.call({"host": host, "place": place, "service": service})
+    entry = place.service(service)
+    facts = {"service": service, "current": seen["current"], "previous": None, "reason": ""}
+    if seen["previous"] is None or seen["releases"][-1:] != [seen["current"]]:
+        return facts | {"reason": "it is not the newest of several releases"}
+    if entry.health is None or reach.healthy(host, place, entry.health)[0] is not False:
+        return facts | {"reason": "the service is not known to be unhealthy"}
+    switched = float(host.run("stat", "-c", "%Y", "--", place.path(_releases(place, service).current)).strip())
+    changed = [host.stat(place.path(file)) for file in entry.config]
+    if any(found and found.modified > switched + 1 for found in changed):
+        return facts | {"reason": "its configuration was changed after the release"}
+    migrations = place.inventory.migrations
+    if migrations and migrations.status and migration_status.call({"host": host, "place": place})["pending"]:
+        return facts | {"reason": "migrations are pending"}
+    return facts | {"previous": seen["previous"]}
 
 
 @change(effect="change", repeatable=True)
