@@ -472,3 +472,22 @@ def test_only_a_program_of_the_workspace_is_made_executable(tmp_path):
     for path, why in ((str(tmp_path / "data.txt"), "no program"), ("/etc/passwd", "workspace")):
         with pytest.raises(NotAllowed, match=why):
             do(box, "make_executable", path=path)
+
+
+# ---- new lines of services that log to no file
+
+
+def test_new_lines_of_a_unit_are_asked_of_its_journal_behind_control(tmp_path):
+    from devops_agent.tools import fresh
+
+    script = tmp_path / "inside"
+    script.write_text('#!/bin/sh\n[ "$1" = date ] && exec "$@"\necho "asked: $*"\n')
+    script.chmod(0o755)
+    box = toolbox(
+        tmp_path, services={"shop": {"supervisor": "systemd", "unit": "shop.service", "control": [str(script)]}}
+    )
+    marks = fresh.marks(box)
+    assert abs(marks.sizes["shop:systemd"] - time.time()) < 5
+    said = fresh.since(box, marks).decode()
+    assert said.startswith("asked: journalctl")
+    assert f"--since=@{marks.sizes['shop:systemd']}" in said
