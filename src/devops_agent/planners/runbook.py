@@ -58,6 +58,9 @@ _FAILURE = re.compile(
 _SHORT = 80
 """Of a log of so few lines the excerpt holds enough to tell how it ended."""
 
+_LAST = 3
+"""So many lines are the end of a log."""
+
 _BEGAN = 30
 """So many lines before the decisive one, the same words are about the same failure."""
 
@@ -78,7 +81,8 @@ class RunbookPlanner:
         """The cause that the evidence speaks for, or `unknown`; `failure` is False where the log shows none."""
         floor = next((value for lines, value in _FLOORS if digest.lines_read <= lines), 0.0)
         found = candidates(digest.hits, self.library.runbooks, self.library.causes, floor)
-        if _went_well(digest) or (not digest.failing and not _speaks_for_itself(digest, found)):
+        failing = digest.failing or _speaks_for_itself(digest, found) or _ends_with_it(digest, found)
+        if _went_well(digest) or not failing:
             return Diagnosis(failure=False, summary="The log shows no failure.", evidence=_excerpt(digest, ()))
         sure = confidences(found)
         if not found or found[0].score < ANSWER:
@@ -195,6 +199,17 @@ def _speaks_for_itself(digest: Digest, found: list[Candidate]) -> bool:
     """Whether a few lines without any other sign of failure are one: pasted lines whose words mean nothing else."""
     strengths = [found[0].runbook.strength(hit.pattern) for hit in found[0].hits] if found else []
     return 0 < digest.lines_read <= max((SNIPPETS[strength] for strength in strengths), default=0)
+
+
+def _ends_with_it(digest: Digest, found: list[Candidate]) -> bool:
+    """Whether a log of any length breaks off with words of a known failure: what would have gone on after them, died."""
+    last = digest.lines_read - _LAST
+    return any(
+        line > last and one.score >= ANSWER and one.runbook.strength(hit.pattern) != "low"
+        for one in found
+        for hit in one.hits
+        for line in hit.lines
+    )
 
 
 def _facts(candidate: Candidate, digest: Digest) -> tuple[dict[str, Any], dict[str, Any]]:
