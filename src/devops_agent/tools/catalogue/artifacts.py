@@ -26,7 +26,7 @@ _ARTIFACT = (".whl", ".tar.gz", ".zip")
 def artifact_state(host: Host, place: Place, environment: str) -> dict[str, Any]:
     """Which files of a Python environment's folder of packages are not what their recorded hash says.
 
-    Recorded is what the requirements file (`--hash`), else the folder's own SHA256SUMS says. `restorable` are those that
+    Recorded is what the requirements file (`--hash`), else the folder's own SHA256SUMS says. `restorable` are those
     the mirror has with the right content; `damaged` counts all, `beyond` what the mirror cannot give.
     """
     entry, folder = _entry(place, environment)
