@@ -7,6 +7,7 @@ Verification. Every step is kept in the journal; after a crash or a wait `handle
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from devops_agent.distil import distil, distil_source
@@ -54,7 +55,11 @@ class Agent:
 def handle(incident: Incident, agent: Agent, place: Place, run: Run) -> None:
     """Work on one incident until it is over, a person is needed, or the attempts are used up. Returns nothing:
     the report is derived from the journal, at any moment."""
-    toolbox = agent.toolbox(place)
+    with closing(agent.toolbox(place)) as toolbox:
+        _walk(incident, agent, place, run, toolbox)
+
+
+def _walk(incident: Incident, agent: Agent, place: Place, run: Run, toolbox: Toolbox) -> None:
     digest: Digest = run.step("distil", distil, incident, agent.signatures, agent.excerpt_lines)
     if run.joined(digest):
         return

@@ -2,63 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from act.sshd import MISSING, sshd
 from devops_agent.errors import CommandTimedOut, HostUnreachable
 from devops_agent.model import Step
 from devops_agent.tools.hosts import connect
 from devops_agent.tools.toolbox import Toolbox
 
-from .conftest import alive, eventually
+from .conftest import alive
 
-SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 Box = Callable[..., Toolbox]
-pytestmark = pytest.mark.skipif(not SSHD or not shutil.which("ssh"), reason="OpenSSH's server is not installed")
+pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
 
 @pytest.fixture
-def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a loopback sshd; `ssh` on the path is the system's, with a configuration for this test."""
-    folder = tmp_path / "ssh"
-    folder.mkdir(mode=0o700)
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    for key in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)], check=True, timeout=20)
-    (folder / "authorized").write_bytes((folder / "user.pub").read_bytes())
-    host_key = " ".join((folder / "host.pub").read_text().split()[:2])
-    (folder / "known").write_text(f"[127.0.0.1]:{port} {host_key}\n")
-    (folder / "sshd").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
-        "PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-    )
-    (folder / "config").write_text(
-        f"Host *\nIdentityFile {folder}/user\nIdentitiesOnly yes\nUserKnownHostsFile {folder}/known\n"
-        "StrictHostKeyChecking yes\n"
-    )
-    (folder / "bin").mkdir()
-    (folder / "bin" / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/config "$@"\n')
-    (folder / "bin" / "ssh").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    server = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(folder / "sshd")], stderr=(folder / "log").open("w"))
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    try:
-        assert eventually(lambda: _accepts(port)), (folder / "log").read_text()
-        yield f"ssh://{user}@127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
+def there(tmp_path: Path) -> Iterator[str]:
+    """The address of a loopback sshd."""
+    with sshd(tmp_path / "ssh") as address:
+        yield address
 
 
 def test_files_and_commands(there: str, workspace: Path, tmp_path: Path) -> None:
@@ -99,8 +64,3 @@ def test_a_host_key_that_is_not_the_known_one_is_never_accepted(there: str, work
     known.write_text(" ".join([*known.read_text().split()[:2], other]) + "\n")
     with pytest.raises(HostUnreachable, match="verification failed"):
         connect(there, str(workspace)).run("true")
-
-
-def _accepts(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0

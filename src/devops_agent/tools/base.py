@@ -63,7 +63,7 @@ class Host(Protocol):
     once and leaves out what cannot be read; `write` is atomic and keeps owner and mode of what was there; `stat`
     follows links and is None for nothing. `start` begins a process that stays; `signal` says whether there was one to
     get it; `lineage` is a process with its parents up to the first; `holders` are the processes that have one of
-    these targets open (`socket:[123]`, a file).
+    these targets open (`socket:[123]`, a file). `close` lets go of what is held between commands (a connection).
     """
 
     name: str
@@ -87,6 +87,7 @@ class Host(Protocol):
     def signal(self, pid: int, name: str) -> bool: ...
     def lineage(self, pid: int) -> list[int]: ...
     def holders(self, *targets: str) -> dict[str, tuple[int, ...]]: ...
+    def close(self) -> None: ...
 
 
 class FileFacts(NamedTuple):

@@ -38,8 +38,11 @@ class LocalHost:
 
     def __init__(self, workspace: str | None = None, data_dir: Path | None = None) -> None:
         self.workspace = workspace
-        self._records = data_dir / children.FOLDER if data_dir else None
+        self.records = data_dir / children.FOLDER if data_dir else None
         self._data_dir = data_dir
+
+    def close(self) -> None:
+        """Nothing is held between commands."""
 
     def run(self, *argv: str, timeout: float = 30, cwd: str | None = None, ok: tuple[int, ...] = (0,)) -> str:
         """Standard output of a command that must succeed."""
@@ -55,7 +58,7 @@ class LocalHost:
         cap: int = CAP,
     ) -> Ended:
         """Whatever became of a command."""
-        return execute(self._command(argv), timeout, self._folder(cwd), stdin, user, self._records, cap)
+        return execute(self._command(argv), timeout, self._folder(cwd), stdin, user, self.records, cap)
 
     def start(self, *argv: str, cwd: str | None = None, user: str | None = None) -> int | None:
         """Start a process that stays. It counts as started when it lives after a second, or has ended with success.

@@ -14,6 +14,7 @@ import shlex
 
 from devops_agent.errors import CommandFailed, HostUnreachable, NotAllowed
 from devops_agent.tools.base import FileFacts
+from devops_agent.tools.connection import Connection
 from devops_agent.tools.local import LocalHost, succeeded
 from devops_agent.tools.spawn import CAP, Ended
 
@@ -46,6 +47,12 @@ class CommandHost:
         self.name = name
         self._root: bool | None = None
 
+    def close(self) -> None:
+        """Let go of what is held between commands."""
+
+    def reached(self) -> None:
+        """A command got through."""
+
     def reach(self, argv: tuple[str, ...], stdin: bool, cwd: str | None) -> tuple[str, ...]:
         """The command on this machine that runs `argv` there."""
         raise NotImplementedError
@@ -72,6 +79,7 @@ class CommandHost:
         ended = self._local.attempt(*self.reach(command, stdin is not None, cwd), timeout=timeout, stdin=stdin, cap=cap)
         if self.unreachable(ended):
             raise HostUnreachable(f"{self.name}: {ended.errors.strip()[-300:] or f'status {ended.code}'}")
+        self.reached()
         return Ended(argv, ended.code, ended.output, ended.errors, ended.raw)
 
     def start(self, *argv: str, cwd: str | None = None, user: str | None = None) -> int | None:
@@ -203,17 +211,26 @@ class SshHost(CommandHost):
         if not re.fullmatch(r"(?:[\w.+-]+@)?[\w.:\[\]-]+", self._target) or self._target.startswith("-"):
             raise NotAllowed(f"not an ssh address: {address!r}")
         self._port = ("-p", port) if port else ()
+        self._connection = Connection((*self._port, self._target), local.records)
         super().__init__(local, f"ssh://{address}")
 
     def reach(self, argv: tuple[str, ...], stdin: bool, cwd: str | None) -> tuple[str, ...]:
         """Ssh joins its arguments and hands them to a shell there: so they are quoted here."""
         inner = ("sh", "-c", _IN_FOLDER, cwd, *argv) if cwd else argv
         options = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-T", *(() if stdin else ("-n",)))
-        return ("ssh", *options, *self._port, self._target, "--", shlex.join(inner))
+        return ("ssh", *self._connection.options(), *options, *self._port, self._target, "--", shlex.join(inner))
 
     def unreachable(self, ended: Ended) -> bool:
         """Ssh ends with 255 for failures of its own."""
         return ended.code == 255
+
+    def reached(self) -> None:
+        """From now on commands share a connection."""
+        self._connection.open()
+
+    def close(self) -> None:
+        """End the shared connection."""
+        self._connection.close()
 
 
 class DockerHost(CommandHost):

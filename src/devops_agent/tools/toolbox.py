@@ -147,6 +147,13 @@ class Toolbox:
         """The door to where these arguments point: the host of their service or other entry, else the place's."""
         return self._door(self._spec(args))
 
+    def close(self) -> None:
+        """Let go of what the hosts' doors hold between commands."""
+        with self._lock:
+            for host in self._hosts.values():
+                host.close()
+            self._hosts.clear()
+
     def _door(self, spec: HostSpec) -> Host:
         key = json.dumps(spec.command) if isinstance(spec, Prefix) else spec
         with self._lock:
