@@ -99,3 +99,30 @@ def test_own_patterns() -> None:
     redactor = Redactor([r"badge-(?P<s>\d{6})", r"INT-[A-Z]{8}"])
     assert redactor.text("badge-123456 and INT-ABCDEFGH") == "badge-[redacted:own:1] and [redacted:own:2]"
     assert redactor.counts == {"own": 2}
+
+
+@pytest.mark.parametrize(
+    ("line", "secret"),
+    [
+        ("POST https://api.telegram.org/bot123456789:AA" + "x1Y2z" * 6 + "abc/sendMessage", "AA" + "x1Y2z" * 6),
+        ("secret_key_base: " + "0f1e" * 16, "0f1e" * 16),
+        ("Step 3/9 : ENV MYSQL_ROOT_PASSWORD hunter22x", "hunter22x"),
+        (r'{"log":"+ docker login -u bot\nmysql -u root -phunter22 shop\n"}', "hunter22"),
+        (r'{"log":"ok\r\nredis-cli -a hunter22 ping\n","stream":"stderr"}', "hunter22"),
+        (r'{"log":"X-Api-Key: abcdef123456\nCookie: session=hunter22\n"}', "hunter22"),
+        (r'{"message": "sent {\"client_secret\": \"zZ9yY8xX7\"}"}', "zZ9yY8xX7"),
+        (r'{"message": "{\"auths\":{\"r.example\":{\"auth\":\"dXNlcjpodW50ZXIyMg==\"}}}"}', "dXNlcjpodW50ZXIyMg=="),
+        (r"curl -d 'a\nb' --password=ab\ncd1234 x", "ncd1234"),
+    ],
+)
+def test_a_secret_within_a_text_in_a_string_is_masked(line: str, secret: str) -> None:
+    masked, counts = redact(line)
+    assert secret not in masked
+    assert sum(counts.values()) >= 1
+
+
+def test_very_many_secrets_do_not_take_longer_for_each_of_them() -> None:
+    lines = [f"DB_PASSWORD=s3cret{number:07d}x" for number in range(20_000)]
+    masked, counts = redact("\n".join([*lines, "again s3cret0019999x"]))
+    assert "s3cret00" not in masked
+    assert counts["assigned"] == 20_001

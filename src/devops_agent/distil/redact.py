@@ -17,6 +17,11 @@ from devops_agent.errors import ConfigError
 _PLACEHOLDER = re.compile(r"\[redacted:[a-z-]+:\d+\]")
 _REPEATED = 8
 """A secret of at least this length is also masked where nothing but its value gives it away."""
+_ONE_BY_ONE = 200
+"""Secrets of one text that are looked for one by one: each costs a pass over all of it."""
+_WORD = re.compile(r"[^\s\"'`,;&<>()\[\]{}|=]{8,400}")
+_ESCAPED = re.compile(r"((?:\\+[nrt])+)")
+"""Line ends and tabs of a text that stands in a JSON string."""
 
 
 _ALSO: list[re.Pattern[str]] = []
@@ -54,18 +59,50 @@ class Redactor:
         rules = [rule for rule in RULES if rule.possible(lower)]
         lines = [self._line(line, rules) for line in text.split("\n")]
         self._block = ""
-        masked = "\n".join(lines)
-        for secret, placeholder in self._known.items():
-            if len(secret) >= _REPEATED and secret in masked:
-                self.counts[placeholder.split(":")[1]] += masked.count(secret)
-                masked = masked.replace(secret, placeholder)
-        return masked
+        return self._again("\n".join(lines))
+
+    def _again(self, masked: str) -> str:
+        """The text with secrets masked where nothing but their value gives them away, the longest first.
+
+        Of very many secrets the rest is masked where it stands as a word of its own: one pass for all of them.
+        """
+        known = sorted((secret for secret in self._known if len(secret) >= _REPEATED), key=len, reverse=True)
+        for secret in known[:_ONE_BY_ONE]:
+            if secret in masked:
+                self.counts[self._known[secret].split(":")[1]] += masked.count(secret)
+                masked = masked.replace(secret, self._known[secret])
+        rest = set(known[_ONE_BY_ONE:])
+        return _WORD.sub(lambda found: self._word(found[0], rest), masked) if rest else masked
+
+    def _word(self, word: str, secrets: set[str]) -> str:
+        if word not in secrets:
+            return word
+        placeholder = self._known[word]
+        self.counts[placeholder.split(":")[1]] += 1
+        return placeholder
 
     def line(self, line: str) -> str:
         """One line of a text whose lines are given in order (private keys go over several)."""
         return self._line(line, RULES)
 
     def _line(self, line: str, rules: Sequence[Rule]) -> str:
+        """One line; where it holds a text of several lines, as JSON does, each of those too."""
+        if "\\" not in line or not _ESCAPED.search(line):
+            return self._single(line, rules)
+        if self._block or "-----BEGIN" in line:
+            line = self._key(line)
+        if '"' not in line:
+            return self._parts(self._single(line, rules), rules)
+        return self._single(self._parts(line, rules), rules)
+
+    def _parts(self, line: str, rules: Sequence[Rule]) -> str:
+        if self._block:
+            return line
+        return "".join(
+            part if number % 2 else self._single(part, rules) for number, part in enumerate(_ESCAPED.split(line))
+        )
+
+    def _single(self, line: str, rules: Sequence[Rule]) -> str:
         if self._block or "-----BEGIN" in line:
             line = self._key(line)
         lower = line.lower()

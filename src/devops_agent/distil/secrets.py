@@ -56,12 +56,13 @@ _END = r"(?=$|[\s,;&)}\]\"'<>|])"
 _ASSIGNED = (
     r"(?<![A-Za-z0-9])(?:[A-Za-z0-9]{1,40}[_.-]){0,6}(?:[a-z0-9]{1,30}(?=[A-Z]))?(?:"
     + _NAME
-    + r")(?:[_-](?:id|value|key|base64|b64|prod|dev|test|staging|live|\d{1,3}))?"
+    + r")(?:[_-](?:id|value|key|base|base64|b64|prod|dev|test|staging|live|\d{1,3}))?"
 )
 
 _RULES: tuple[tuple[str, str], ...] = (
     ("token", (r"(?x)(?<![A-Za-z0-9_/+-])(?:" + _TOKENS + r")(?![A-Za-z0-9])")),
     ("token", (r"(?x)(?<![A-Za-z0-9_/+-])(?:" + _VAGUE_TOKENS + r")(?![A-Za-z0-9])")),
+    ("token", (r"\bbot(?P<s>\d{8,10}:AA[\w-]{33})(?![A-Za-z0-9])")),
     ("jwt", (r"(?<![\w-])eyJ[\w-]{8,2000}\.[\w-]{4,4000}(?:\.[\w-]{4,2000}){0,3}")),
     ("webhook", (r"https://hooks\.slack\.com/(?:services|workflows)/(?P<s>[\w/]{20,120})")),
     ("webhook", (r"https://(?:\w+\.)?discord(?:app)?\.com/api/webhooks/(?P<s>\d{10,22}/[\w-]{40,90})")),
@@ -126,6 +127,12 @@ _RULES: tuple[tuple[str, str], ...] = (
         (r"(?i)\bidentified\s+(?:with\s+\w+\s+)?by\s+(?:password\s+)?['\"](?P<s>[^'\"]{2,200})['\"]"),
     ),
     ("password", (r"(?i)\bpassword\s+(?:is|was)\s+[\"'`]?(?P<s>[^\s\"'`]{6,200})")),
+    (
+        "password",
+        (
+            r"\b(?:ENV|ARG)\s+(?:[A-Z0-9]{1,30}_){0,6}(?:PASS(?:WD|WORD)?|SECRET(?:_KEY)?|TOKEN|API_?KEY)\s+[\"']?(?P<s>[^\s\"'=]{4,200})"
+        ),
+    ),
     ("password", (r"\bmachine\s+\S{1,200}\s+login\s+\S{1,100}\s+password\s+(?P<s>\S{2,200})")),
     ("password", (r"\b[\w.-]{1,100}:\d{4,5}:[\w*-]{1,60}:[\w*-]{1,60}:(?P<s>[^\s:'\"]{4,200})$")),
     ("password", (r"\b\w{1,40}/(?P<s>[^\s/@\"']{4,100})@(?://)?[\w.-]{3,80}:\d{2,5}[/:]\w+")),
@@ -134,7 +141,7 @@ _RULES: tuple[tuple[str, str], ...] = (
         (
             r"(?i)"
             + _ASSIGNED
-            + r"[\"']?\]?\s{0,8}(?::=|=>|==?|:)\s{0,8}(?:[bru]?)(?P<q>\\?[\"'`])(?P<s>[^\"'`\\\r\n]{3,400}?)(?P=q)"
+            + r"\\?[\"']?\]?\s{0,8}(?::=|=>|==?|:)\s{0,8}(?:[bru]?)(?P<q>\\?[\"'`])(?P<s>[^\"'`\\\r\n]{3,400}?)(?P=q)"
         ),
     ),
     (
@@ -163,7 +170,7 @@ _RULES: tuple[tuple[str, str], ...] = (
             r"(?i)(?:^|[\s\"'{,_-])pass(?:word|wd|phrase)[\"']?\s{0,4}:\s{1,6}(?P<s>[^\s\"'`,;<>()\[\]{}|]{6,400})(?=\s*$|,)"
         ),
     ),
-    ("base64", (r"\"auth\"\s*:\s*\"(?P<s>[A-Za-z0-9+/]{8,400}={0,2})\"")),
+    ("base64", (r"\\?\"auth\\?\"\s*:\s*\\?\"(?P<s>[A-Za-z0-9+/]{8,400}={0,2})\\?\"")),
     ("base64", (r"\b_auth(?:Token)?\s*=\s*[\"']?(?P<s>[^\s\"']{8,400})")),
 )
 
@@ -196,6 +203,7 @@ _FORMS = (
 _NEEDS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (_FORMS,),
     (("ac", "sk", "-us", "."),),
+    (("bot",), (":aa",)),
     (("eyj",),),
     (("hooks.slack",),),
     (("/webhooks/",),),
@@ -214,6 +222,7 @@ _NEEDS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("curl", "wget", "http"), ("-u", "-a")),
     (("identified",),),
     (("password",),),
+    (("env", "arg"), ("pass", "secret", "token", "key")),
     (("machine",), ("password",)),
     ((":",),),
     (("@",), ("/",)),
@@ -222,7 +231,7 @@ _NEEDS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (_NAMES, (":",)),
     (("pass", "pwd", "secret", "token", "key"), (":",)),
     (("pass",), (":",)),
-    (('"auth"',),),
+    (('"auth',),),
     (("_auth",),),
 )
 

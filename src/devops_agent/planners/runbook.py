@@ -21,6 +21,7 @@ from devops_agent.model import (
 )
 from devops_agent.planners import Looking
 from devops_agent.planners.choose import ANSWER, CERTAINTY, Candidate, candidates, confidences
+from devops_agent.planners.endings import went_well
 from devops_agent.planners.experience import Recall, moved, nothing
 from devops_agent.planners.facts import around, facts, typed
 from devops_agent.run import Run
@@ -39,27 +40,6 @@ _FLOORS = ((6, 0.7), (40, 0.3))
 
 _UNSURE = frozenset({"path", "port", "command"})
 """What only stands somewhere near is shown, but never bound into a tool's arguments."""
-
-_SUCCESS = re.compile(
-    r"BUILD SUCCESS|Finished: SUCCESS|Job succeeded|[Bb]uild succeeded|test result: ok|Result: PASS|passed successfully"
-    r"|All tests (?:passed|successful)|\b[1-9]\d* (?:tests? |specs? |examples? )?pass(?:ed|ing)\b|^ok\s+\S|^# fail 0\b"
-    r"|\b0 (?:failures|failed|errors|issues|vulnerabilities)\b|Failures: 0, Errors: 0|[Cc]ompleted successfully|^PASS\b"
-    r"|exited with (?:code )?0\b|exit (?:code|status) 0\b|added \d+ packages|Error \d+ \(ignored\)|^Published "
-)
-_FAILURE = re.compile(
-    r"\bFAIL(?:ED|URE|URES)?\b|\b[1-9]\d* (?:tests? |specs? )?(?:failed|failing|failures?|errors?)\b"
-    r"|^not ok (?!.*# TODO)"
-    r"|(?:Failures|Errors): [1-9]|exit(?:ed)?(?: with)? (?:code|status) [1-9]|exited with [1-9]|^npm (?:ERR!|error)"
-    r"|^fatal: "
-    r"|Error \d+$|##\[error\]|[Jj]ob failed"
-)
-"""Words with which a tool ends that has found nothing wrong, and those of one that has."""
-
-_SHORT = 80
-"""Of a log of so few lines the excerpt holds enough to tell how it ended."""
-
-_LAST = 3
-"""So many lines are the end of a log."""
 
 _BEGAN = 30
 """So many lines before the decisive one, the same words are about the same failure."""
@@ -188,13 +168,6 @@ class RunbookPlanner:
         )
 
 
-def _went_well(digest: Digest) -> bool:
-    """Whether a short log ends well by its own words, whatever its lines were about (a test of failures, say)."""
-    if digest.lines_read > _SHORT or not any(_SUCCESS.search(one.text) for one in digest.evidence):
-        return False
-    return not any(_FAILURE.search(one.text) for one in digest.evidence)
-
-
 def _speaks_for_itself(digest: Digest, found: list[Candidate]) -> bool:
     """Whether a few lines without any other sign of failure are one: pasted lines whose words mean nothing else."""
     strengths = [found[0].runbook.strength(hit.pattern) for hit in found[0].hits] if found else []
@@ -202,7 +175,7 @@ def _speaks_for_itself(digest: Digest, found: list[Candidate]) -> bool:
 
 
 def _ends_with_it(digest: Digest, found: list[Candidate]) -> bool:
-    """Whether a log of any length breaks off with words of a known failure: what would have gone on after them, died."""
+    """Whether a log of any length breaks off with words of a known failure: nothing went on after them."""
     last = digest.lines_read - _LAST
     return any(
         line > last and one.score >= ANSWER and one.runbook.strength(hit.pattern) != "low"
