@@ -33,9 +33,13 @@ _COMPARABLE = 0.65
 
 _FINE = re.compile(
     r"\bPASS(?:ED)?\b(?!.*\bFAIL)|^\s*(?:[✓✔√]|ok \d+\b)|(?:\.{2,}| -|:) ?(?:ok|OK|Passed|SKIPPED)$|\[ +OK \]"
-    r"|^\S+\.py::\S+\["
+    r"|^\S+\.py::\S+(?:\[|$)"
+    r"|^\s*\d+ ?\| |^\d+\|\S"
+    r"|^\[[\w./-]+ (?:\(root-commit\) )?[0-9a-f]{7,40}\] |^[0-9a-f]{7,12} \S|HEAD is now at [0-9a-f]{7}"
+    r"|^debug\d: |\[class,load\]"
 )
-"""A test that passed says so on its line (or only its name is told), whatever words its name has."""
+"""Lines that tell of no failure, whatever words they have: a test that passed or is only named, source code beside its
+line number, rows of a table, messages of commits, and what `ssh -v` and `java -verbose` tell of every start."""
 
 _QUIET = re.compile(
     r"(?:^|[\s\[|:])(?:DEBUG|TRACE|INFO|VERBOSE|FINE)(?:$|[\s\]|:])|\blevel[\"']?[=:] ?[\"']?(?:debug|info|trace)\b"

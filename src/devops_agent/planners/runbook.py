@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -62,7 +61,7 @@ class RunbookPlanner:
         floor = next((value for lines, value in _FLOORS if digest.lines_read <= lines), 0.0)
         found = candidates(digest.hits, self.library.runbooks, self.library.causes, floor)
         failing = digest.failing or _speaks_for_itself(digest, found) or _ends_with_it(digest, found)
-        if _went_well(digest) or not failing:
+        if went_well(digest) or not failing:
             return Diagnosis(failure=False, summary="The log shows no failure.", evidence=_excerpt(digest, ()))
         sure = confidences(found)
         if not found or found[0].score < ANSWER:
