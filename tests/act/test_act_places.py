@@ -167,3 +167,17 @@ def test_an_environment_gets_what_its_requirements_ask_for(python, tmp_path):
     (tmp_path / "requirements.txt").write_text("tinylib==3.0\n")
     with pytest.raises(NotAllowed, match="cannot fulfil"):
         do(python, "install_requirements", environment="api")
+
+
+def test_names_that_differ_or_are_misspelt_are_told_apart(tmp_path):
+    (tmp_path / "hosts").write_text("10.0.0.2 cache.internal\n10.0.0.9 old.internal\n")
+    (tmp_path / "names.txt").write_text("10.0.0.1 db-api.internal\n10.0.0.2 cache.internal\n10.0.0.3 old.internal\n")
+    box = toolbox(tmp_path, services={"dns": {"config": ["hosts"], "templates": ["names.txt"]}})
+    seen = box.probe("host_entry", {"name": "db-api.internal"})
+    assert (seen["known"], seen["address"], seen["similar"]) == (False, "10.0.0.1", None)
+    seen = box.probe("host_entry", {"name": "db-apl.internal"})
+    assert (seen["known"], seen["address"], seen["similar"]) == (False, None, "db-api.internal")
+    seen = box.probe("host_entry", {"name": "old.internal"})
+    assert (seen["known"], seen["differs"]) == (True, True)
+    assert box.probe("host_entry", {"name": "cache.internal"})["differs"] is False
+    assert box.probe("host_entry", {"name": "elsewhere.example"})["similar"] is None

@@ -5,6 +5,7 @@ For resolvers that read files of hosts(5) form (dnsmasq's addn-hosts, CoreDNS' h
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 from typing import Any
@@ -21,21 +22,37 @@ _NAME = re.compile(r"^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
 @probe
 def host_entry(host: Host, place: Place, name: str) -> dict[str, Any]:
     """Where the place's resolvers should know a name from: which service's hosts file has it or lacks it, and what the
-    team's own list of names (`templates`) says. `address` is None where no list, or more than one address, names it."""
+    team's own list of names (`templates`) says. `address` is None where no list, or more than one address, names it.
+
+    `differs`: the resolver's file gives another address than the list. `similar` is the one name of the lists and files
+    that the asked one may be a misspelling of.
+    """
     _plain(name)
     found: dict[str, Any] = {"name": name, "known": False, "service": None, "file": None, "address": None}
+    found |= {"differs": False, "similar": None}
+    every: set[str] = set()
     for service, entry in place.inventory.services.items():
         for file in entry.config:
             lines = _entries(host, place, file)
             if lines is None:
                 continue
+            every |= {each for _, names in lines for each in names}
+            every |= {
+                each
+                for template in entry.templates
+                for _, names in _entries(host, place, template) or []
+                for each in names
+            }
             listed = {address for template in entry.templates for address in _of(host, place, template, name)}
-            if any(name in names for _, names in lines):
-                return found | {"known": True, "service": service, "file": file}
+            held = {address for address, names in lines if name in names}
+            if held:
+                found |= {"known": True, "service": service, "file": file, "held": sorted(held)}
+                return found | {"address": min(listed, default=None), "differs": bool(listed) and not held & listed}
             if listed:
                 address = listed.pop() if len(listed) == 1 else None
                 found |= {"service": service, "file": file, "address": address}
-    return found
+    close = difflib.get_close_matches(name, sorted(every), n=2, cutoff=0.85) if not found["service"] else []
+    return found | {"similar": close[0] if len(close) == 1 else None}
 
 
 @change(effect="change", repeatable=True)
