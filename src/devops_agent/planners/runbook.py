@@ -40,8 +40,14 @@ _FLOORS = ((6, 0.7), (40, 0.3))
 _UNSURE = frozenset({"path", "port", "command"})
 """What only stands somewhere near is shown, but never bound into a tool's arguments."""
 
+_LAST = 3
+"""So many lines are the end of a log."""
+
 _BEGAN = 30
 """So many lines before the decisive one, the same words are about the same failure."""
+
+_END = 3
+"""So many lines are the end of a log."""
 
 PASSED = "passed"
 """How the ids of findings begin that say: the log shows it, but it is over."""
@@ -175,7 +181,7 @@ def _speaks_for_itself(digest: Digest, found: list[Candidate]) -> bool:
 
 def _ends_with_it(digest: Digest, found: list[Candidate]) -> bool:
     """Whether a log of any length breaks off with words of a known failure: nothing went on after them."""
-    last = digest.lines_read - _LAST
+    last = digest.lines_read - _END
     return any(
         line > last and one.score >= ANSWER and one.runbook.strength(hit.pattern) != "low"
         for one in found
