@@ -35,11 +35,13 @@ _FINE = re.compile(
     r"\bPASS(?:ED)?\b(?!.*\bFAIL)|^\s*(?:[✓✔√]|ok \d+\b)|(?:\.{2,}| -|:) ?(?:ok|OK|Passed|SKIPPED)$|\[ +OK \]"
     r"|^\S+\.py::\S+(?:\[|$)"
     r"|^\s*\d+ ?\| |^\d+\|\S"
-    r"|^\[[\w./-]+ (?:\(root-commit\) )?[0-9a-f]{7,40}\] |^[0-9a-f]{7,12} \S|HEAD is now at [0-9a-f]{7}"
+    r"|^\[[\w./-]+ (?:\(root-commit\) )?[0-9a-f]{7,40}\] |^\^?[0-9a-f]{7,12} \S|HEAD is now at [0-9a-f]{7}"
     r"|^debug\d: |\[class,load\]"
+    r"|^\s+-{1,2}[a-zA-Z][\w-]*(?:,| |=|$)|\bexcept \(?[\w., ]{1,80}\)?(?: as \w+)?:$|favicon\.ico|robots\.txt"
 )
 """Lines that tell of no failure, whatever words they have: a test that passed or is only named, source code beside its
-line number, rows of a table, messages of commits, and what `ssh -v` and `java -verbose` tell of every start."""
+line number, rows of a table, messages of commits, what `ssh -v` and `java -verbose` tell of every start, options in a
+help text, and what browsers ask every site for."""
 
 _QUIET = re.compile(
     r"(?:^|[\s\[|:])(?:DEBUG|TRACE|INFO|VERBOSE|FINE)(?:$|[\s\]|:])|\blevel[\"']?[=:] ?[\"']?(?:debug|info|trace)\b"
