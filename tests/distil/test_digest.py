@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from devops_agent.distil import distil, distil_source
+from devops_agent.distil.source import expand
 from devops_agent.errors import RequestError
 from devops_agent.model import Digest, Incident
 from devops_agent.scan import Pattern, Signatures, literals
@@ -231,3 +232,9 @@ def test_an_incident_brings_its_text_or_its_file(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(RequestError, match="no/such/file"):
         distil_source(Path("/no/such/file"), signatures())
+
+
+def test_an_archive_of_which_nothing_can_be_read_is_told_and_no_healthy_log():
+    with pytest.raises(RequestError, match="gz file"):
+        expand(gzip.compress(b"")[:10] + b"\xff" * 200)
+    assert expand(gzip.compress(b"")) == b""

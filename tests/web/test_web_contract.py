@@ -1,5 +1,7 @@
 """The contract of existing clients, over real HTTP."""
 
+import gzip
+import lzma
 import re
 import threading
 import time
@@ -235,6 +237,24 @@ def test_plain_text_and_uploads(shared):
     assert shared.http.post("/incidents", content=b" ", headers={"Content-Type": "text/plain"}).status_code == 400
     assert shared.http.post("/incidents", json={}).status_code == 400
     assert shared.http.post("/incidents", files=[("log", ("a.log", b""))]).status_code == 400
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, lambda data: data.decode().encode("utf-16")])
+def test_packed_and_wide_uploads_are_read(shared, pack):
+    data = pack(b"building\nError: listen EADDRINUSE: address already in use :::3000\n")
+    answer = shared.http.post("/incidents", content=data, headers={"Content-Type": "application/octet-stream"})
+    assert shared.backend.wait(answer.json()["job_id"], 30)
+    row = shared.http.get(answer.json()["check_status_endpoint"]).json()["results"][0]
+    assert row["error_context"].split("\n")[1].endswith("address already in use :::3000")
+
+
+def test_uploads_that_cannot_be_expanded_or_are_bombs_are_refused(shared):
+    broken = gzip.compress(b"")[:10] + b"\xff" * 90
+    bomb = gzip.compress(bytes(5 * shared.backend.settings.max_body_bytes))
+    for data, said in ((broken, "gz file"), (bomb, "MiB once it is expanded")):
+        answer = shared.http.post("/incidents", content=data, headers={"Content-Type": "application/gzip"})
+        assert answer.status_code == 400
+        assert said in answer.json()["error"]
 
 
 def test_a_place_that_is_not_known(shared):

@@ -11,7 +11,7 @@ from devops_agent.distil.stored import SMALL, Source, Stored, expanded
 from devops_agent.distil.windows import Piece, windows
 from devops_agent.scan import Signatures
 
-__all__ = ["Source", "Text", "expand", "read"]
+__all__ = ["Source", "Text", "expand", "read", "whole"]
 
 
 @dataclass(slots=True)
@@ -38,6 +38,12 @@ def read(source: Source, signatures: Signatures | None) -> Text:
 def expand(data: bytes) -> bytes:
     """The content of a compressed log, by its first bytes; anything else as it is."""
     return b"".join(expanded(iter([data]), data[:16]))
+
+
+def whole(source: Source, most: int) -> str:
+    """All the text of a log, expanded and decoded. Raises RequestError beyond `most` bytes of it."""
+    with Stored(source, most) as stored:
+        return decode(stored.read(0, stored.size))
 
 
 def _whole(stored: Stored) -> Text:

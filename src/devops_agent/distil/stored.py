@@ -23,6 +23,8 @@ SMALL = 1 << 21
 LARGEST = 16 << 30
 """Bytes that a log may have once it is expanded: beyond lies somebody's compression bomb."""
 PIECE = 1 << 20
+EMPTY_ARCHIVE = 64
+"""Bytes that an archive of nothing may have, with a file name in its head."""
 WC_SECONDS = 120.0
 
 Source = Path | str | bytes | BinaryIO
@@ -31,7 +33,8 @@ Source = Path | str | bytes | BinaryIO
 class Stored:
     """Plain bytes of one log. `given` is the size of what was handed in, before anything was expanded."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, most: int = LARGEST) -> None:
+        self._most = most
         self._file: BinaryIO | None = None
         self._memory = b""
         self.given = 0
@@ -127,8 +130,8 @@ class Stored:
         size = 0
         for piece in plain:
             size += len(piece)
-            if size > LARGEST:
-                raise RequestError(f"log: more than {LARGEST >> 30} GiB once it is expanded")
+            if size > self._most:
+                raise RequestError(f"log: more than {self._most >> 20} MiB once it is expanded")
             if self._file is None and size > SMALL:
                 self._file = tempfile.TemporaryFile(prefix="devops-agent-")  # noqa: SIM115  closed in __exit__
                 self._file.writelines(kept)
@@ -161,22 +164,40 @@ def compressed(head: bytes) -> str | None:
 
 
 def expanded(pieces: Iterator[bytes], head: bytes) -> Iterator[bytes]:
-    """The plain bytes, piece by piece. A log that breaks off in the middle gives what there is of it."""
+    """The plain bytes, piece by piece. A log that breaks off in the middle gives what there is of it.
+
+    Raises RequestError where nothing of it can be read: that is not an empty log, in which nothing failed.
+    """
     kind = compressed(head)
     if kind is None:
         yield from pieces
-    elif kind == "gz":
-        yield from _gunzip(pieces)
-    elif kind == "zst":
-        yield from _unzstd(pieces)
-    elif kind == "xz":
-        import lzma
+        return
+    given = 0
 
-        yield from _decompressed(pieces, lzma.LZMADecompressor, (lzma.LZMAError, EOFError))
-    else:
-        import bz2
+    def counted() -> Iterator[bytes]:
+        nonlocal given
+        for piece in pieces:
+            given += len(piece)
+            yield piece
 
-        yield from _decompressed(pieces, bz2.BZ2Decompressor, (OSError, EOFError))
+    some = False
+    for plain in _EXPANDERS[kind](counted()):
+        some = some or bool(plain)
+        yield plain
+    if not some and given > EMPTY_ARCHIVE:
+        raise RequestError(f"log: it begins like a {kind} file, but nothing of it can be expanded")
+
+
+def _unxz(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    import lzma
+
+    yield from _decompressed(pieces, lzma.LZMADecompressor, (lzma.LZMAError, EOFError))
+
+
+def _bunzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    import bz2
+
+    yield from _decompressed(pieces, bz2.BZ2Decompressor, (OSError, EOFError))
 
 
 def _gunzip(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -235,6 +256,9 @@ def _unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
             if not plain:
                 return
             yield plain
+
+
+_EXPANDERS = {"gz": _gunzip, "zst": _unzstd, "xz": _unxz, "bz2": _bunzip}
 
 
 class _Readable:

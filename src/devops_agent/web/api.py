@@ -21,6 +21,11 @@ SERVICE = "DevOps error resolution agent"
 SYNC_LIMIT = 600.0
 """Seconds after which a waiting request is answered with the job's address, whatever it asked for."""
 
+LOGS = frozenset(
+    ("text/plain", *(f"application/{name}" for name in ("octet-stream", "gzip", "x-gzip", "zstd", "x-xz", "x-bzip2")))
+)
+"""Types of bodies that are logs as they are; what they really hold, their first bytes say."""
+
 blueprint = Blueprint("api", __name__)
 PUBLIC = frozenset(
     f"api.{name}"
@@ -115,7 +120,7 @@ def create_incidents() -> ResponseReturnValue:
             raise RequestError("log: missing; expected at least one file in the form")
         if len(wanted) > behind.settings.max_errors:
             raise RequestError(f"log: too many files (at most {behind.settings.max_errors} in one request)")
-    elif request.mimetype in ("text/plain", "application/octet-stream"):
+    elif request.mimetype in LOGS:
         wanted = [_uploaded("", body.content())]
     else:
         raise RequestError("body: expected a log as `text/plain`, or files as `multipart/form-data`")
@@ -157,7 +162,7 @@ def _rows(behind: Backend, jobs: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def _uploaded(name: str, content: bytes) -> body.Scenario:
-    text = body.clean(content.decode("utf-8", "replace"))
+    text = backend().unpacked(content)
     if not text.strip():
         raise RequestError("log: empty; expected the text of the failing log")
     return body.Scenario(text, body.clean(name.replace("\\", "/").rpartition("/")[2])[:300])

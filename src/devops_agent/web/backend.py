@@ -25,6 +25,8 @@ log = logging.getLogger("devops_agent.web")
 
 MOST_WAITING = 48
 """Requests that may wait for their results at the same time in one process; the server has more threads than that."""
+EXPANDED = 4
+"""Times the largest body that an uploaded archive may have once it is expanded."""
 _SLICE = 1.0
 
 
@@ -107,6 +109,13 @@ class Backend:
             workers, self._workers = self._workers, None
         if workers is not None:
             workers.stop(timeout)
+
+    def unpacked(self, content: bytes) -> str:
+        """The text of an uploaded log, whatever its packing and encoding. Raises RequestError for what is too large."""
+        from devops_agent.distil.source import whole
+        from devops_agent.web.body import clean
+
+        return clean(whole(content, EXPANDED * self.settings.max_body_bytes))
 
     def submit(self, scenarios: Sequence[Scenario]) -> Batch:
         """Queue one job for each scenario. Raises RequestError for a place that is not known."""

@@ -85,7 +85,7 @@ def create() -> ResponseReturnValue:
     text = body.clean(request.form.get("log", "").replace("\r\n", "\n"))
     title = body.clean(request.form.get("title", "")).strip()[:300]
     if not text.strip() and upload is not None:
-        text = body.clean(upload.stream.read().decode("utf-8", "replace"))
+        text = backend().unpacked(upload.stream.read())
     if not text.strip():
         raise RequestError("log: empty; paste the output of the failing step, or choose a file")
     batch = backend().submit([body.Scenario(text, title)])
