@@ -113,14 +113,12 @@ def _gits(host: Host, root: str) -> list[dict[str, Any]]:
     found = []
     real = host.resolve(root)
     ours = _namespace(host, "self")
-    for pid in [int(name) for name in host.folder("/proc") if name.isdigit()]:
-        process = processes.look(host, pid)
-        if process is None or not _is_git(process):
-            continue
-        folder = processes.folder_of(host, pid)
-        inside = not folder or f"{folder}/".startswith(f"{real}/") or _namespace(host, str(pid)) != ours
+    everything = processes.look_at(host, [int(name) for name in host.folder("/proc") if name.isdigit()])
+    for process in filter(_is_git, everything):
+        folder = processes.folder_of(host, process.pid)
+        inside = not folder or f"{folder}/".startswith(f"{real}/") or _namespace(host, str(process.pid)) != ours
         if inside or real in process.command or root in process.command:
-            found.append({"pid": pid, "command": process.command[:200], "state": process.state})
+            found.append({"pid": process.pid, "command": process.command[:200], "state": process.state})
     return found
 
 
