@@ -30,12 +30,20 @@ def test_a_good_file_has_none():
         ("server {\n  listen 80\n}\n", 2, ("listen", "80")),
         ("server {\n  return 200 'shop'\n  }\n}\n", 2, ("return", "200", "'shop'")),
         ("server { listen 80 }", 1, ("listen", "80")),
+        ("server {\n  listen 80\n  server_name a;\n}\n", 2, ("listen", "80")),
+        ("server {\n  root /srv\n  location / { return 200; }\n}\n", 2, ("root", "/srv")),
+        ("location / {\n  proxy_pass http://a\n  proxy_set_header X y;\n}\n", 2, ("proxy_pass", "http://a")),
         ("location / {\n proxy_pass http://a # note; with }\n}\n", 2, ("proxy_pass", "http://a")),
     ],
 )
 def test_what_lacks_its_end(text, line, words):
     found = unended(text)
     assert [(one.line, one.words) for one in found] == [(line, words)]
+
+
+def test_a_statement_over_several_lines_is_whole():
+    whole = "server {\n  server_name a\n    b.example;\n  log_format main '$x'\n    'index';\n}\n"
+    assert unended(whole + "gzip_types text/css\n  application/json;\n") == []
 
 
 def test_embedded_languages_are_left_alone():

@@ -16,10 +16,74 @@ from devops_agent.tools import settings
 from devops_agent.tools.base import Commands, Host, change, probe
 from devops_agent.tools.commands import planned_edit
 
+_BEGINS = frozenset(
+    (
+        "accept_mutex",
+        "access_log",
+        "add_header",
+        "alias",
+        "allow",
+        "auth_basic",
+        "auth_basic_user_file",
+        "charset",
+        "client_body_timeout",
+        "client_max_body_size",
+        "default_type",
+        "deny",
+        "error_log",
+        "error_page",
+        "expires",
+        "fastcgi_pass",
+        "fastcgi_param",
+        "gzip",
+        "gzip_types",
+        "include",
+        "index",
+        "keepalive_timeout",
+        "limit_req",
+        "listen",
+        "location",
+        "pid",
+        "proxy_buffering",
+        "proxy_cache",
+        "proxy_connect_timeout",
+        "proxy_http_version",
+        "proxy_pass",
+        "proxy_read_timeout",
+        "proxy_redirect",
+        "proxy_send_timeout",
+        "proxy_set_header",
+        "resolver",
+        "return",
+        "rewrite",
+        "root",
+        "send_timeout",
+        "sendfile",
+        "server",
+        "server_name",
+        "server_tokens",
+        "set",
+        "ssl_certificate",
+        "ssl_certificate_key",
+        "ssl_ciphers",
+        "ssl_protocols",
+        "tcp_nodelay",
+        "tcp_nopush",
+        "try_files",
+        "types",
+        "upstream",
+        "user",
+        "uwsgi_pass",
+        "worker_connections",
+        "worker_processes",
+    )
+)
+"""Words that begin a statement; on a new line inside another one they show that this was not ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unended:
-    """A statement that a closing brace cuts off: where its last word ends."""
+    """A statement that a closing brace, or the next statement, cuts off: where its last word ends."""
 
     line: int
     offset: int
@@ -65,7 +129,10 @@ def _ended(host: Host, place: Place, file: str) -> bool:
 
 
 def unended(text: str) -> list[Unended]:
-    """All statements that run into a closing brace; empty for files that embed another language (`_by_lua_block`)."""
+    """All statements that run into a closing brace or into the next statement on a line of its own.
+
+    Empty for files that embed another language (`_by_lua_block`).
+    """
     if "_by_lua_block" in text:
         return []
     found: list[Unended] = []
@@ -79,6 +146,9 @@ def unended(text: str) -> list[Unended]:
                 found.append(Unended(*last, tuple(words)))
             words = []
         else:
+            if words and line > last[0] and word in _BEGINS and words[0] in _BEGINS:
+                found.append(Unended(*last, tuple(words)))
+                words = []
             words.append(word)
             last = (line, end)
     return found
