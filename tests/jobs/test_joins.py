@@ -1,5 +1,6 @@
 """Equal incidents are worked on once; the last passing log of a job is its baseline."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from devops_agent.jobs.tables import open_engine
 from devops_agent.jobs.worker import Worker
 from devops_agent.model import Diagnosis, Proposal
 from devops_agent.policy import Fit, Policy
+from devops_agent.runbooks.load import library
+from devops_agent.scan import Signatures
 from pipeline_parts import Wanting, agent, healthy_when, incident, step
 
 ASK = Policy((("ask", Fit()),))
@@ -78,6 +81,17 @@ def test_what_is_no_repeat(jobs, tmp_path, other):
     second = jobs.submit([other]).jobs[0]
     one.work_until_answered(second)
     assert jobs.job(second).joined is None
+
+
+def test_the_same_failure_of_another_thing_is_no_repeat(jobs, tmp_path):
+    one = worker(jobs, tmp_path)
+    one.agent = replace(one.agent, signatures=Signatures(library().signatures()))
+    log = "starting at {}\nError: listen EADDRINUSE: address already in use 127.0.0.1:{}\nexit code 1\n"
+    contexts = [log.format("10:01:02", 3981), log.format("10:01:03", 3982), log.format("10:07:59", 3981)]
+    ids = [jobs.submit([posted().model_copy(update={"log": each})]).jobs[0] for each in contexts]
+    for job in ids:
+        one.work_until_answered(job)
+    assert [jobs.job(job).joined for job in ids] == [None, None, ids[0]]
 
 
 def test_after_it_has_ended_it_is_a_new_incident(jobs, tmp_path):

@@ -87,7 +87,7 @@ def test_max_scenarios_bounds_the_work(shared):
 
 
 def test_in_the_background(shared):
-    answer = shared.post("ERROR 1", "ERROR 2", "ERROR 3", address="/process_errors_async")
+    answer = shared.post("ERROR in alpha", "ERROR with beta", "gamma ERROR", address="/process_errors_async")
     assert answer.status_code == 202
     accepted = answer.json()
     job = accepted["job_id"]

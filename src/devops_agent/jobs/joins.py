@@ -1,11 +1,13 @@
 """Equal incidents are worked on once: a repeat joins the one that is open, which counts it.
 
-Equal are incidents of one place with the same fingerprint (the shape of their decisive lines). Only what comes in by
-itself (HTTP, webhooks) joins; a person at the command line wants to be answered anew.
+Equal are incidents of one place with the same fingerprint (the shape of their decisive lines) that name
+the same things: a shape is alike for two ports, but the answer about one is none about the other. Only what comes in
+by itself (HTTP, webhooks) joins; a person at the command line wants to be answered anew.
 """
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
 from sqlalchemy import Engine, func, select, update
@@ -21,6 +23,10 @@ WINDOW_SECONDS = 3600.0
 POLL_SECONDS = 0.3
 
 
+_PASSING = frozenset({"pid", "line", "column", "seconds", "time", "duration", "size", "count"})
+"""Groups of signatures that differ from one occurrence to the next."""
+
+
 class Joins:
     """Of one claimed job: whether it repeats another that is open."""
 
@@ -32,7 +38,7 @@ class Joins:
         """True where this job's answer is that of the open incident that it repeats; Suspended until there is one."""
         if self.claim.incident.source not in SOURCES or not digest.failing or not digest.fingerprint:
             return False
-        leader = self._leader() or self._join(f"{digest.fingerprint}@{self.claim.incident.place or ''}")
+        leader = self._leader() or self._join(_key(digest, self.claim.incident.place))
         if leader is None:
             return False
         with reading(self.engine) as connection:
@@ -69,3 +75,15 @@ class Joins:
             connection.execute(update(jobs).where(jobs.c.id == found).values(repeats=repeats, repeated=stamp))
             audit.append(connection, self.claim.id, "joined", "agent", {"open": found, "fingerprint": fingerprint})
         return str(found)
+
+
+def _key(digest: Digest, place: str | None) -> str:
+    """What equal incidents have in common."""
+    named = {
+        (name, value)
+        for hit in digest.hits
+        for name, value in hit.groups.items()
+        if name.rstrip("_0123456789") not in _PASSING
+    }
+    facts = hashlib.sha256(repr(sorted(named)).encode("utf-8", "surrogatepass")).hexdigest()[:12] if named else ""
+    return f"{digest.fingerprint}{facts and '+'}{facts}@{place or ''}"
