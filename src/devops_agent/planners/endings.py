@@ -18,7 +18,7 @@ _FAILURE = re.compile(
     r"\bFAIL(?:ED|URE|URES)?\b|\b[1-9]\d* (?:tests? |specs? )?(?:failed|failing|failures?|errors?)\b"
     r"|^not ok (?!.*# TODO)"
     r"|(?:Failures|Errors): [1-9]|exit(?:ed)?(?: with)? (?:code|status) [1-9]|exited with [1-9]|^npm (?:ERR!|error)"
-    r"|^fatal: "
+    r"|^fatal: |\bfailed with [1-9]"
     r"|Error \d+$|##\[error\]|[Jj]ob failed"
 )
 """Words with which a tool ends that has found nothing wrong, and those of one that has."""
