@@ -17,6 +17,8 @@ import pytest
 from sqlalchemy import update
 
 from act.careless import ALLOW, ASK, Case, World, case, said
+from devops_agent import bootstrap
+from devops_agent.config import Settings
 from devops_agent.errors import ApprovalMismatch, RequestError
 from devops_agent.jobs import audit
 from devops_agent.jobs.brakes import KILL_SWITCH
@@ -401,3 +403,11 @@ def test_whatever_was_refused_is_on_the_trail_and_the_trail_is_whole(world: Worl
     assert {"submitted", "planned", "ruled", "denied"} <= {entry.event for entry in entries}
     assert not list(audit.broken(made.jobs.engine))
     assert "s3cret-of-the-database" not in json.dumps([entry.data for entry in entries])
+
+
+def test_a_secret_in_a_title_is_kept_nowhere(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    made = bootstrap.make_incident("ERROR: x\n", settings, title="login as postgres://me:hunter2hunter2@db/x fails")
+    assert "hunter2hunter2" not in made.model_dump_json()
+    assert made.titled
+    assert not bootstrap.make_incident("building\nERROR: x\n", settings).titled
