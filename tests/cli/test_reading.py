@@ -70,6 +70,12 @@ def test_batch_answers_each_line_in_order_with_its_id(agent: Agent, tmp_path: Pa
     assert [answer["cause"] for answer in answers][:2] == ["port_in_use", "unknown"]
 
 
+def test_a_batch_comes_from_standard_input(agent: Agent) -> None:
+    ran = agent("diagnose", "--batch", "-", said=json.dumps({"id": 1, "context": PORT_LOG}).encode())
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["cause"] == "port_in_use"
+
+
 @pytest.mark.parametrize(
     ("line", "named"),
     [
@@ -81,10 +87,14 @@ def test_batch_answers_each_line_in_order_with_its_id(agent: Agent, tmp_path: Pa
 )
 def test_a_wrong_line_of_a_batch_is_named(agent: Agent, tmp_path: Path, line: str, named: str) -> None:
     file = tmp_path / "cases.jsonl"
-    file.write_text(line + "\n")
+    file.write_text(line + "\n" + json.dumps({"id": "next", "context": PORT_LOG}) + "\n")
     ran = agent("diagnose", "--batch", str(file))
     assert ran.returncode == 2
     assert named in ran.stderr.decode()
+    wrong, right = (json.loads(answer) for answer in ran.stdout.splitlines())
+    assert wrong["error"]
+    assert wrong["id"] == (1 if '"id": 1' in line else None)
+    assert (right["id"], right["cause"]) == ("next", "port_in_use")
     assert "Traceback" not in ran.stderr.decode()
 
 

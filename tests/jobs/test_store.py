@@ -142,3 +142,10 @@ def test_old_jobs_are_deleted_and_running_ones_kept(jobs):
 def test_waiting_for_an_answer_has_a_limit(jobs):
     batch = jobs.submit([incident()])
     assert jobs.wait(batch.id, 0.05) is False
+
+
+def test_the_database_is_for_its_owner_alone(tmp_path):
+    """What redaction does not know for a secret is still nobody else's to read, in an open folder too."""
+    engine = open_engine(f"sqlite:///{tmp_path / 'jobs.db'}")
+    with engine.begin():
+        assert {file.stat().st_mode & 0o77 for file in tmp_path.glob("jobs.db*")} == {0}

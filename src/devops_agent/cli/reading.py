@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,7 +41,10 @@ def diagnose(
     log: options.Log = "-",
     batch: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.jsonl", help='One {"id", "context"} a line in, one result a line out, in order.'),
+        typer.Option(
+            metavar="FILE.jsonl",
+            help='One {"id", "context"} a line in, one result a line out, in order; - reads standard input.',
+        ),
     ] = None,
     planner: options.Planner = None,
     as_json: options.Json = False,
@@ -53,8 +57,7 @@ def diagnose(
     if batch is not None:
         if log != "-":
             raise RequestError("--batch: give either a LOG or --batch, not both")
-        _batch(options.readable(batch, "--batch"), settings)
-        return
+        raise typer.Exit(_batch(batch, settings))
     source = options.source(log)
     from devops_agent import bootstrap
 
@@ -118,30 +121,47 @@ def as_record(digest: Digest, diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _batch(path: Path, settings: Settings) -> None:
+def _batch(path: Path, settings: Settings) -> int:
+    """One result for each line, also for one that is none: the others do not suffer. Gives the exit status."""
     from devops_agent import bootstrap
 
     diagnoser = bootstrap.Diagnoser(settings)
-    for number, case in _cases(path):
-        context = case.get("context")
-        if not isinstance(context, str):
-            raise RequestError(f"{path}, line {number}: context: must be a text")
-        digest, diagnosis = diagnoser.diagnose(context.encode("utf-8", "surrogatepass"))
+    status = 0
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        case: dict[str, Any] = {}
+        try:
+            case = _case(line)
+            if not isinstance(case.get("context"), str):
+                raise RequestError("context: must be a text")
+            digest, diagnosis = diagnoser.diagnose(case["context"].encode("utf-8", "surrogatepass"))
+        except RequestError as error:
+            terminal.remark(f"devops-agent: {path}, line {number}: {error}")
+            terminal.write_json({"id": case.get("id"), "line": number, "error": str(error)}, indent=None)
+            status = RequestError.exit_code
+            continue
         terminal.write_json({"id": case.get("id"), **as_record(digest, diagnosis)}, indent=None)
+    return status
 
 
-def _cases(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                case = json.loads(line)
-            except ValueError as error:
-                raise RequestError(f"{path}, line {number}: not JSON: {error}") from None
-            if not isinstance(case, dict):
-                raise RequestError(f'{path}, line {number}: must be an object with "id" and "context"')
-            yield number, case
+def _lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file, or of standard input for `-`."""
+    if str(path) == "-":
+        yield from sys.stdin.buffer
+        return
+    with options.readable(path, "--batch").open("rb") as lines:
+        yield from lines
+
+
+def _case(line: bytes) -> dict[str, Any]:
+    try:
+        case = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"not JSON: {error}") from None
+    if not isinstance(case, dict):
+        raise RequestError('must be an object with "id" and "context"')
+    return case
 
 
 def _excerpt(digest: Digest) -> list[dict[str, Any]]:

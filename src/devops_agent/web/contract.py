@@ -195,7 +195,7 @@ def _headline(report: Report, diagnosis: Diagnosis | None) -> str:
         )
     if diagnosis.cause == UNKNOWN:
         said = words.sentence(diagnosis.summary or "the cause cannot be told from what the log says")
-        return f"{NOT_ENOUGH}: {said} Nothing was done."
+        return f"{said if said.startswith(NOT_ENOUGH) else f'{NOT_ENOUGH}: {said}'} Nothing was done."
     summary = words.sentence(diagnosis.summary or diagnosis.cause.replace("_", " "))
     line = f"{summary}\nCause: {diagnosis.cause} ({words.percent(diagnosis.confidence)} sure)"
     if diagnosis.alternatives:
