@@ -94,7 +94,8 @@ def certificate(folder, *, names, days, authority="ca"):
 
 RENEW = """set -e
 cd {folder}
-openssl x509 -req -in site.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 90 -out site.crt -extfile names 2>/dev/null
+exec 2>/dev/null
+openssl x509 -req -in site.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 90 -out site.crt -extfile names
 echo renewed >> renewals
 """
 EXPIRED = "curl: (60) SSL certificate problem: certificate has expired\n"
