@@ -118,11 +118,21 @@ def runbooks() -> str:
     return "".join(parts)
 
 
+def runbook_schema() -> str:
+    """What a runbook may say, for editors: `devops-agent runbooks schema` prints the same."""
+    import json
+
+    from devops_agent.cli.catalogue import schema
+
+    return json.dumps(schema(), indent=1) + "\n"
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "command-line.md": command_line,
     "settings.md": settings,
     "tools.md": tools,
     "runbooks.md": runbooks,
+    "runbook.schema.json": runbook_schema,
 }
 
 

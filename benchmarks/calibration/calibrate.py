@@ -1,6 +1,6 @@
 """How sure the agent may be: fit score -> confidence on one half of the project's own cases, measure it on the other.
 
-Cases: every example of every runbook as it is; the same lines inside a healthy log of `tests/cases/quiet` that then ends
+Cases: every example of every runbook as it is; the same lines inside a healthy log of `tests/cases/quiet` that ends
 with an exit status; and, for one example in ten, a library in which everything about its cause is left out, so that
 every answer is wrong (causes that nobody has written down yet). A case belongs to the fitted or to the held-out half by
 the hash of its text. `python benchmarks/calibration/calibrate.py` prints the two constants for `planners/choose.py`.

@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     runbooks.command("list")(list_runbooks)
     runbooks.command("show")(show_runbook)
     runbooks.command("lint", epilog=LINT)(lint_runbooks)
+    runbooks.command("schema")(show_schema)
     runbooks.command("test", epilog=backtest.HELP)(backtest.try_runbooks)
     app.add_typer(runbooks, name="runbooks")
 
@@ -80,6 +81,26 @@ def show_runbook(
     terminal.write(yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=110).rstrip())
     for each in learned:
         terminal.write(_experienced(each))
+
+
+def show_schema() -> None:
+    """The JSON Schema of a runbook, for editors.
+
+    Put it into a file and name that in the first line of a runbook: `# yaml-language-server: $schema=FILE`.
+    """
+    terminal.write_json(schema())
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of runbooks, with the causes and tools that there are."""
+    from devops_agent.runbooks.causes import from_data, read_data
+    from devops_agent.runbooks.schema import editor_schema
+    from devops_agent.tools import registry
+
+    kinds: dict[str, list[str]] = {"probe": [], "change": []}
+    for each in registry.tools().values():
+        kinds[each.kind].append(each.name)
+    return editor_schema(from_data(read_data()).meanings, kinds["probe"], kinds["change"])
 
 
 def lint_runbooks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -39,8 +40,9 @@ class Signature(Part):
     confidence: Confidence | None = None
 
 
-Signatures = Annotated[tuple[Annotated[Signature, BeforeValidator(_signature)], ...], BeforeValidator(_listed)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+One = Annotated[Signature, BeforeValidator(_signature, json_schema_input_type=str | Signature)]
+Signatures = Annotated[tuple[One, ...], BeforeValidator(_listed, json_schema_input_type=str | tuple[One, ...])]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | tuple[str, ...])]
 
 
 class Match(Part):
@@ -115,7 +117,7 @@ class Finding(Part):
     confidence: Confidence | None = None
     remedy: tuple[Remedy, ...] = ()
     ask: Ask | None = None
-    gone: Annotated[tuple[Goal, ...], BeforeValidator(_listed)] = ()
+    gone: Annotated[tuple[Goal, ...], BeforeValidator(_listed, json_schema_input_type=Goal | tuple[Goal, ...])] = ()
     advice: Texts = ()
 
 
@@ -166,6 +168,21 @@ class Runbook(Part):
         """How sure the pattern of that number makes us."""
         own = self.match.any[number].confidence if number < len(self.match.any) else None
         return own or self.confidence
+
+
+def editor_schema(causes: Iterable[str], probes: Iterable[str], changes: Iterable[str]) -> dict[str, Any]:
+    """JSON Schema of a runbook for editors, with the causes, facts and tools that there are, to complete and check."""
+    made = Runbook.model_json_schema(mode="validation")
+    parts = made["$defs"]
+    known = {"cause": sorted(causes), "probe": sorted(probes), "change": sorted(changes)}
+    for part in (made, *parts.values()):
+        for name, values in known.items():
+            field = part.get("properties", {}).get(name)
+            if field is not None:
+                alone = next((each for each in field.get("anyOf", ()) if each.get("type") == "string"), field)
+                alone["enum"] = values
+    made["properties"]["defaults"]["propertyNames"] = {"enum": sorted(FACTS)}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "A runbook of devops_agent"}
 
 
 def fact_name(group: str) -> str:
