@@ -38,6 +38,18 @@ def _take_back(host: Host, path: str, text: str) -> Commands:
     yield Run(argv=(sys.executable, "-c", "import sys; open(sys.argv[1], 'w').close()", path))
 
 
+@change(effect="change")
+def append_and_fail(host: Host, path: str) -> Commands:
+    """Append to a file, and then fail."""
+    yield Run(argv=(sys.executable, "-c", APPEND, path, "half"))
+    yield Run(argv=(sys.executable, "-c", "raise SystemExit(1)"))
+
+
+@append_and_fail.undo
+def _take_back_half(host: Host, path: str) -> Commands:
+    yield Run(argv=(sys.executable, "-c", "import sys; open(sys.argv[1], 'w').close()", path))
+
+
 class Wanting:
     """A planner that proposes the given steps, one list for each attempt."""
 
@@ -70,7 +82,7 @@ def healthy_when(path: Path, text: str) -> Inventory:
 
 def agent(planner: Any, data_dir: Path, place: Place, policy: Policy = ALLOW, **more: Any) -> Agent:
     """An agent with that planner, real tools and two of our own."""
-    tools = {**registry.tools(), "content": content, "append": append}
+    tools = {**registry.tools(), "content": content, "append": append, "append_and_fail": append_and_fail}
     toolbox = partial(Toolbox, data_dir=data_dir, tools=tools)
     return Agent(planner, policy, Signatures([]), toolbox, {place.name: place}, settle=0.0, **more)
 

@@ -40,6 +40,16 @@ def test_what_did_not_help_is_undone_and_the_next_attempt_may(tmp_path):
     assert file.read_text() == "x"
 
 
+def test_an_action_that_failed_half_way_is_taken_back_though_the_cause_is_gone(tmp_path):
+    good, half = tmp_path / "good", tmp_path / "half"
+    gone = (Check(probe="content", args={"path": str(good)}, expect=("result.text == 'x'",)),)
+    steps = [step(good), Step(tool="append_and_fail", args={"path": str(half)})]
+    made = walk(Wanting([steps], gone), tmp_path, healthy_when(tmp_path / "never", "x"))
+    assert made.attempts[0].verification.cause_gone is True
+    assert [(undone.action_id, undone.status) for undone in made.attempts[0].undone] == [("a2", "succeeded")]
+    assert (good.read_text(), half.read_text()) == ("x", "")
+
+
 def test_the_same_repair_is_not_tried_again(tmp_path):
     file = tmp_path / "file"
     made = walk(Wanting([[step(file, "wrong")]]), tmp_path, healthy_when(file, "x"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from devops_agent.errors import ApprovalMismatch
-from devops_agent.model import Action, Approval, Outcome, Plan, Recheck, Ruling
+from devops_agent.model import Action, Approval, Outcome, Plan, Recheck, Ruling, Verification
 from devops_agent.run import Run
 from devops_agent.tools.toolbox import Toolbox
 
@@ -30,6 +30,14 @@ def execute(
         else:
             outcomes.append(attempt.once(action.id, action.repeatable, partial(toolbox.apply, action)))
     return tuple(outcomes)
+
+
+def to_undo(outcomes: tuple[Outcome, ...], verification: Verification) -> tuple[Outcome, ...]:
+    """What is to be taken back: everything where it did not help or broke something else; of what removed its cause only
+    the actions that failed half-way."""
+    if verification.newly_broken or not (verification.cause_gone or verification.over):
+        return outcomes
+    return tuple(outcome for outcome in outcomes if outcome.status == "failed")
 
 
 def undo(plan: Plan, outcomes: tuple[Outcome, ...], toolbox: Toolbox, attempt: Run) -> tuple[Outcome, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from devops_agent.distil import distil, distil_source
 from devops_agent.errors import ToolError
-from devops_agent.execute import execute, undo
+from devops_agent.execute import execute, to_undo, undo
 from devops_agent.inventory import Place
 from devops_agent.model import (
     Action,
@@ -76,8 +76,7 @@ def _walk(incident: Incident, agent: Agent, place: Place, run: Run, toolbox: Too
         marks = attempt.step("marks", fresh.marks, toolbox)
         outcomes = act(plan, ruling, agent.policy, toolbox, attempt) if plan.actions else ()
         verification = verify(plan, outcomes, before, toolbox, attempt, agent.settle)
-        if not (verification.cause_gone or verification.over) or verification.newly_broken:
-            undo(plan, outcomes, toolbox, attempt)
+        undo(plan, to_undo(outcomes, verification), toolbox, attempt)
         if verification.over or not outcomes or _unknown(outcomes):
             return
         digest = attempt.step("again", distil_fresh, digest, toolbox, marks, agent)
