@@ -33,8 +33,10 @@ def execute(
 
 
 def to_undo(outcomes: tuple[Outcome, ...], verification: Verification) -> tuple[Outcome, ...]:
-    """What is to be taken back: everything where it did not help or broke something else; else only what failed half-way,
-    since what removed its cause stays."""
+    """What is to be taken back: everything where it did not help or broke something else.
+
+    Else only what failed half-way, since what removed its cause stays.
+    """
     if verification.newly_broken or not (verification.cause_gone or verification.over):
         return outcomes
     return tuple(outcome for outcome in outcomes if outcome.status == "failed")
