@@ -104,6 +104,26 @@ def make_incident(
     return incident.model_copy(update={"log_file": _spool(settings, incident.id, masked)})
 
 
+def read_incident(source: Path | BinaryIO, settings: Settings, baseline: Path | None = None) -> Incident:
+    """An incident from a log of any size, for the command line. It is masked on its way to a file, never held whole."""
+    from devops_agent.distil.masked import masked
+
+    name = f"inc_{secrets.token_hex(8)}"
+    file = _place_for(settings, name)
+    counts = masked(source, file)
+    with file.open(encoding="utf-8", errors="surrogatepass", newline="") as lines:
+        begin = lines.read(INLINE_LOG + 1)
+    incident = Incident(id=name, title=_title(begin), source="cli", redactions=counts)
+    if baseline is not None:
+        passing = _place_for(settings, f"{name}.baseline")
+        masked(baseline, passing)
+        incident = incident.model_copy(update={"baseline_file": str(passing)})
+    if len(begin) > INLINE_LOG:
+        return incident.model_copy(update={"log_file": str(file)})
+    file.unlink()
+    return incident.model_copy(update={"log": begin})
+
+
 def diagnose(source: Path | bytes | BinaryIO, settings: Settings, lines: int | None = None) -> tuple[Digest, Diagnosis]:
     """Name the cause from the text alone: nothing is probed, changed or stored."""
     return Diagnoser(settings).diagnose(source, lines)
@@ -132,12 +152,16 @@ class Diagnoser:
 
 
 def _spool(settings: Settings, name: str, text: str) -> str:
-    folder = settings.data_dir / "logs"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = folder / f"{name}.log"
+    file = _place_for(settings, name)
     file.touch(mode=0o600)
     file.write_text(text, encoding="utf-8", errors="surrogateescape")
     return str(file)
+
+
+def _place_for(settings: Settings, name: str) -> Path:
+    folder = settings.data_dir / "logs"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder / f"{name}.log"
 
 
 def _title(text: str) -> str:

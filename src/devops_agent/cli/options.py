@@ -64,16 +64,6 @@ def source(log: str) -> Path | BinaryIO:
     return readable(log, "LOG")
 
 
-def text(log: str) -> str:
-    """The whole text of a log, unpacked and decoded as `diagnose` does it."""
-    where = source(log)
-    data = where.read_bytes() if isinstance(where, Path) else where.read()
-    from devops_agent.distil.clean import decode
-    from devops_agent.distil.source import expand
-
-    return decode(expand(data))
-
-
 def user() -> str:
     """Who sits at this command line, for the record."""
     import getpass

@@ -51,13 +51,14 @@ def handle(
     """Diagnose, plan, ask, repair, prove, and undo what did not help."""
     settings = options.settings(inventory=inventory, policy=policy, planner=planner)
     chosen = {"yes": yes, "by": f"{options.user()} (--yes)", "dry_run": dry_run, **_terms(settings)}
-    text = options.text(log)
-    passing = options.text(str(options.readable(baseline, "--baseline"))) if baseline else None
+    source = options.source(log)
+    passing = options.readable(baseline, "--baseline") if baseline else None
     from devops_agent import bootstrap
 
     jobs = bootstrap.open_jobs(settings)
     worker = bootstrap.build_worker(settings, jobs, bootstrap.build_agent(settings))
-    incident = bootstrap.make_incident(text, settings, source="cli", baseline=passing)
+    with terminal.working("reading the log"):
+        incident = bootstrap.read_incident(source, settings, passing)
     name = jobs.submit([incident], requester=options.user(), options=chosen).jobs[0]
     with stopping(name, jobs, settings):
         found = finish(name, jobs, worker, asking=log != "-" and not as_json)

@@ -17,6 +17,8 @@ from devops_agent.errors import ConfigError
 _PLACEHOLDER = re.compile(r"\[redacted:[a-z-]+:\d+\]")
 _REPEATED = 8
 """A secret of at least this length is also masked where nothing but its value gives it away."""
+_REMEMBERED = 100_000
+"""Secrets that one redactor tells apart; more only grow its memory."""
 _ONE_BY_ONE = 200
 """Secrets of one text that are looked for one by one: each costs a pass over all of it."""
 _WORD = re.compile(r"[^\s\"'`,;&<>()\[\]{}|=]{8,400}")
@@ -55,13 +57,22 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text with its secrets masked. Lines stay lines: their number does not change."""
+        masked = self.piece(text)
+        self._block = ""
+        return self.again(masked)
+
+    def piece(self, text: str) -> str:
+        """Whole lines of a text that goes on: masked where their own words say so; `again` is for the rest."""
         lower = text.lower()
         rules = [rule for rule in RULES if rule.possible(lower)]
-        lines = [self._line(line, rules) for line in text.split("\n")]
-        self._block = ""
-        return self._again("\n".join(lines))
+        return "\n".join([self._line(line, rules) for line in text.split("\n")])
 
-    def _again(self, masked: str) -> str:
+    @property
+    def repeatable(self) -> bool:
+        """Whether there are secrets that `again` would look for."""
+        return any(len(secret) >= _REPEATED for secret in self._known)
+
+    def again(self, masked: str) -> str:
         """The text with secrets masked where nothing but their value gives them away, the longest first.
 
         Of very many secrets the rest is masked where it stands as a word of its own: one pass for all of them.
@@ -126,6 +137,8 @@ class Redactor:
     def _placeholder(self, secret: str, kind: str) -> str:
         self.counts[kind] += 1
         if secret not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                return f"[redacted:{kind}:0]"
             self._known[secret] = f"[redacted:{kind}:{len(self._known) + 1}]"
         return self._known[secret]
 
