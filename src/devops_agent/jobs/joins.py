@@ -54,17 +54,18 @@ class Joins:
             return connection.execute(select(jobs.c.joined).where(jobs.c.id == self.claim.id)).scalar()
 
     def _join(self, fingerprint: str) -> str | None:
-        """Write down this job's fingerprint, and the earlier open job that has the same one, if there is one."""
+        """Write down this job's fingerprint, and the open job that wrote the same one before, if there is one.
+
+        Who wrote first leads: writers come one after the other, so that two never join each other.
+        """
         stamp = now().timestamp()
         with self.engine.begin() as connection:
             mine = jobs.c.id == self.claim.id
             connection.execute(update(jobs).where(mine).values(fingerprint=fingerprint))
-            created = select(jobs.c.created).where(mine).scalar_subquery()
-            earlier = (jobs.c.created < created) | ((jobs.c.created == created) & (jobs.c.id < self.claim.id))
             found = connection.execute(
                 select(jobs.c.id)
                 .where(jobs.c.fingerprint == fingerprint, jobs.c.status.not_in(FINISHED), jobs.c.joined.is_(None))
-                .where(earlier, jobs.c.created > stamp - WINDOW_SECONDS)
+                .where(jobs.c.id != self.claim.id, jobs.c.created > stamp - WINDOW_SECONDS)
                 .order_by(jobs.c.created, jobs.c.id)
                 .limit(1)
             ).scalar()
