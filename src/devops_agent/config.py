@@ -41,7 +41,7 @@ class Settings(BaseModel):
     read_only: bool = Field(False, description="hard read-only mode: nothing is changed, whatever policy or people say")
     redact: tuple[str, ...] = Field((), description="own expressions to mask as secrets; lines, or a list in the file")
     host: str = Field("127.0.0.1", description="address to listen on")
-    port: int = Field(5000, ge=0, le=65535, description="port to listen on")
+    port: int = Field(5000, ge=0, le=65535, description="port to listen on; PORT is read too")
     cors_origins: str = Field("*", description="allowed origins, comma separated; * in development")
     allowed_hosts: str = Field("", description="names of this service besides addresses and localhost, comma separated")
     workers: int = Field(2, ge=1, le=64, description="jobs worked on at the same time in one process")
@@ -76,6 +76,8 @@ def load_settings(overrides: Mapping[str, Any] | None = None, environ: Mapping[s
     for name in Settings.model_fields:
         if (value := env.get(PREFIX + name.upper())) not in (None, ""):
             values[name] = value
+    if "port" not in values and env.get("PORT", "").isdigit():
+        values["port"] = env["PORT"]  # what platforms and existing .env files call it
     values["api_key_configured"] = bool(env.get("OPEN_AI_API_KEY") or env.get("OPENAI_API_KEY"))
     values.update({name: value for name, value in (overrides or {}).items() if value is not None})
     try:

@@ -257,6 +257,15 @@ def test_uploads_that_cannot_be_expanded_or_are_bombs_are_refused(shared):
         assert said in answer.json()["error"]
 
 
+def test_labels_hold_no_secrets(shared):
+    labels = {"password": "zq9Hunter2xx", "DB_PASSWORD=zq9Hunter3xx": "v", "job": "deploy=web"}
+    errors = {"errors": [{"context": "ERROR with labels", "labels": labels}]}
+    made = shared.http.post("/process_errors_async", json=errors).json()["job_id"]
+    incident = shared.backend.jobs.report(shared.backend.jobs.batch(made).jobs[0].id).incident
+    assert "zq9Hunter" not in str(incident.labels)
+    assert incident.labels["job"] == "deploy=web"
+
+
 def test_a_place_that_is_not_known(shared):
     answer = shared.http.post("/process_errors", json={"errors": [{"context": "ERROR", "place": "mars"}]})
     assert answer.status_code == 400

@@ -133,7 +133,8 @@ class Backend:
             title = redact(each.title)[0] if each.title else ""
             incident = make_incident(each.context, self.settings, "http", title, each.place)
             if each.labels:
-                labels = {name: redact(value)[0] for name, value in each.labels.items()}
+                pairs = (redact(f"{name}={value}")[0] for name, value in each.labels.items())
+                labels = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
                 incident = incident.model_copy(update={"labels": labels})
             incidents.append(incident)
         return jobs.submit(incidents, requester="http")
