@@ -16,7 +16,7 @@ from devops_agent.config import Settings
 from devops_agent.model import Report
 from devops_agent.tools.hosts import connect
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.skipif(MISSING is not None, reason=str(MISSING))]
 
 
 @pytest.fixture(scope="module")
