@@ -10,7 +10,7 @@ PORT ?= 5000
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 WORKERS ?= 2
 
-.PHONY: help run test tests demo check form lint types layers format docs lint-docs lock clean
+.PHONY: help run test tests slow demo check form lint types layers format docs lint-docs lock clean
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
@@ -58,7 +58,10 @@ layers: $(VENV)/.installed-dev
 test: check lint-docs tests  ## Everything: check, generated documents, tests
 
 tests: $(VENV)/.installed-dev  ## The tests alone
-	$(BIN)/pytest --numprocesses $(WORKERS) -rsfE
+	$(BIN)/pytest --numprocesses $(WORKERS) -rsfE -m "not slow"
+
+slow: $(VENV)/.installed-dev  ## Tests that take longer or need root; each says what it lacks where it is skipped
+	$(BIN)/pytest --numprocesses $(WORKERS) -rsfE -m slow
 
 format: $(VENV)/.installed-dev  ## Bring the code into its form
 	$(BIN)/ruff check --fix .
