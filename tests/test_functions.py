@@ -44,7 +44,9 @@ def error(port):
 
 def test_a_plan_for_each_error_and_nothing_is_done(stray):
     pid, port = stray
-    plans = devops_agent.generate_planned_actions_from_errors([error(port), {"context": "collected 3 items\n\n3 passed in 0.10s"}])
+    plans = devops_agent.generate_planned_actions_from_errors(
+        [error(port), {"context": "collected 3 items\n\n3 passed in 0.10s"}]
+    )
     assert plans[0]["diagnosis"]["cause"] == "port_in_use"
     assert {"tool": "free_port", "params": {"port": port}}.items() <= {
         key: value for each in plans[0]["planned_actions"] if each["tool"] == "free_port" for key, value in each.items()

@@ -1,5 +1,6 @@
 """Workers: what a killed one leaves behind, what is caught, what waits, what expires."""
 
+import os
 import subprocess
 import sys
 import time
@@ -146,3 +147,14 @@ def test_a_hundred_jobs_all_end(jobs, tmp_path):
     assert jobs.wait(batch.id, 60)
     embedded.stop()
     assert {row.status for row in jobs.batch(batch.id).jobs} == {"done"}
+
+
+def test_files_of_old_logs_are_deleted(jobs, tmp_path):
+    folder = tmp_path / "data/logs"
+    folder.mkdir(parents=True)
+    old, fresh = folder / "old.log", folder / "fresh.log"
+    for file in (old, fresh):
+        file.write_text("x")
+    os.utime(old, (time.time() - 91 * 86400,) * 2)
+    EmbeddedWorkers(worker(jobs, tmp_path), forget_days=90)._forget_logs()
+    assert (old.exists(), fresh.exists()) == (False, True)

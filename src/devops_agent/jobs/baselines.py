@@ -24,12 +24,18 @@ def remember(made: Report, data_dir: Path | None) -> None:
     file = _file(made.incident, data_dir)
     if file is None or made.status != "no_failure":
         return
-    data = Path(made.incident.log_file).read_bytes() if made.incident.log_file else made.incident.log.encode()
+    data = _end(Path(made.incident.log_file)) if made.incident.log_file else made.incident.log.encode()
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = file.with_suffix(".part")
     part.touch(mode=0o600)
-    part.write_bytes(data[-MOST_BYTES:])
+    part.write_bytes(data)
     part.replace(file)
+
+
+def _end(file: Path) -> bytes:
+    with file.open("rb") as log:
+        log.seek(max(0, file.stat().st_size - MOST_BYTES))
+        return log.read(MOST_BYTES)
 
 
 def _file(incident: Incident, data_dir: Path | None) -> Path | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+import time
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -65,5 +67,15 @@ class EmbeddedWorkers:
             try:
                 self.worker.recover()
                 self.jobs.forget(self.forget_days)
+                self._forget_logs()
             except SQLAlchemyError:
                 log.exception("recovery failed; trying again")
+
+    def _forget_logs(self) -> None:
+        """Delete the files of large logs that are older than what is kept of their jobs."""
+        folder = self.worker.data_dir / "logs" if self.worker.data_dir else None
+        old = time.time() - self.forget_days * 86400
+        for file in folder.glob("*.log") if folder else ():
+            with contextlib.suppress(FileNotFoundError):
+                if file.stat().st_mtime < old:
+                    file.unlink()

@@ -36,8 +36,8 @@ class Joins:
 
     def check(self, digest: Digest) -> bool:
         """True where this job's answer is that of the open incident that it repeats; Suspended until there is one."""
-        if self.claim.incident.source not in SOURCES or not digest.failing or not digest.fingerprint:
-            return False
+        if self.claim.incident.source not in SOURCES or not digest.failing or not digest.hits:
+            return False  # what no runbook knows is answered with its own lines
         leader = self._leader() or self._join(_key(digest, self.claim.incident.place))
         if leader is None:
             return False

@@ -95,7 +95,7 @@ class RunbookPlanner:
         """The remedy of the finding with everything bound, and the checks that show whether the cause is gone."""
         runbook = self.library.runbooks.get(diagnosis.runbook or "")
         if runbook is None or not diagnosis.failure:
-            return Proposal(cause=diagnosis.cause, question=None if not diagnosis.failure else _ask_more(diagnosis))
+            return Proposal(cause=diagnosis.cause)
         acting = self._acting(runbook)
         finding = self._finding(diagnosis)
         bindings = diagnosis.bindings
@@ -298,10 +298,6 @@ def _question(ask: Any, bindings: Mapping[str, Any]) -> str:
     except Unbound:
         value = None
     return str(ask.question) if value is None else f"{ask.question} (proposed: {value})"
-
-
-def _ask_more(diagnosis: Diagnosis) -> str:
-    return diagnosis.advice[0] if diagnosis.advice else "What does the failing step's log say from its start?"
 
 
 def _alternatives(found: list[Candidate], sure: Mapping[str, float], cause: str) -> tuple[Alternative, ...]:

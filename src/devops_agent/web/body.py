@@ -16,7 +16,7 @@ class Scenario(NamedTuple):
 
     context: str
     title: str = ""
-    labels: dict[str, str] = {}  # noqa: RUF012  (never changed)
+    labels: dict[str, str] = {}
     place: str | None = None
 
 
