@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ class Broken(Exception):
     """Something is not as promised."""
 
 
-class Scene:
+class Scene(ABC):
     """One fault. `set_up` makes a place that works, `ruin` breaks it, and `fail` tries again and logs."""
 
     title = ""
@@ -44,21 +45,21 @@ class Scene:
     def ruin(self) -> None:
         """Break it."""
 
+    @abstractmethod
     def fail(self) -> str:
         """Try what does not work any more; everything that was said about it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def works(self) -> bool:
         """Whether it works, seen from outside."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unharmed(self) -> bool:
         """Whether the neighbour, and everything else that must stay, is as it was."""
-        raise NotImplementedError
 
+    @abstractmethod
     def inventory(self) -> dict[str, Any]:
         """What the team has written down about the place."""
-        raise NotImplementedError
 
     def pid(self) -> int | None:
         """The process that a second run must leave alone, if there is one."""

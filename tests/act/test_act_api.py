@@ -115,7 +115,17 @@ def test_posted_approved_by_others_executed_proven_and_on_record(service: Servic
     assert scene.unharmed()
     assert decide(by="linus") == 409, "it is over"
 
-    trail = service.audit(job)
+    on_record(service.audit(job), fingerprint, scene)
+    title = service.http.get(f"/jobs/{job}").json()["job"]["title"]
+    assert title != report["incident"]["title"], "lists show the line that decided"
+    again = post(service, log, name)
+    assert again["outcome"] in ("resolved", "no_failure"), again["final_response"]
+    assert scene.works()
+    assert scene.unharmed()
+
+
+def on_record(trail: dict[str, Any], fingerprint: str, scene: Scene) -> None:
+    """The trail is whole and tells, in order, who approved which plan and what became of it."""
     assert (trail["intact"], trail["problems"]) == (True, [])
     told = [(entry["event"], entry["actor"]) for entry in trail["entries"]]
     assert told[0] == ("submitted", "http")
@@ -138,13 +148,6 @@ def test_posted_approved_by_others_executed_proven_and_on_record(service: Servic
     planned = next(entry["data"] for entry in trail["entries"] if entry["event"] == "planned")
     assert planned["fingerprint"] == fingerprint
     assert all(action["commands"] for action in planned["actions"] if action["tool"] in scene.tools)
-
-    title = service.http.get(f"/jobs/{job}").json()["job"]["title"]
-    assert title != report["incident"]["title"], "lists show the line that decided"
-    again = post(service, log, name)
-    assert again["outcome"] in ("resolved", "no_failure"), again["final_response"]
-    assert scene.works()
-    assert scene.unharmed()
 
 
 def post(service: Service, log: str, place: str) -> dict[str, Any]:

@@ -17,15 +17,12 @@ import pytest
 from sqlalchemy import update
 
 from act.careless import ALLOW, ASK, Case, World, case, said
-from devops_agent import bootstrap
-from devops_agent.config import Settings
 from devops_agent.errors import ApprovalMismatch, RequestError
 from devops_agent.jobs import audit
 from devops_agent.jobs.brakes import KILL_SWITCH
 from devops_agent.jobs.tables import journal
 from devops_agent.model import Step
 from devops_agent.policy import Fit, Freeze, Policy
-from devops_agent.tools import registry
 
 
 @pytest.fixture(scope="module")
@@ -148,19 +145,6 @@ def test_one_bad_step_spoils_the_whole_plan(world: World) -> None:
     assert made.attempts[0].plan is not None
     assert (made.attempts[0].plan.actions, made.attempts[0].outcomes) == ((), ())
     assert world.state() == before
-
-
-def test_no_tool_takes_a_mode_or_a_force_from_a_planner() -> None:
-    for tool in registry.tools().values():
-        if tool.kind == "change":
-            taken = set(tool.parameters) & {"mode", "force", "forced", "owner", "argv", "command", "shell", "script"}
-            assert taken <= {"mode"}, tool.name
-            if "mode" in taken:
-                with pytest.raises(Exception, match=r"(?i)mode"):
-                    tool.check({"path": "x", "mode": "0777"})
-
-
-# Approvals
 
 
 def waiting(world: World, *steps: Step, policy: Policy = ASK, seconds: float = 60.0) -> tuple[Case, str, str]:
@@ -403,11 +387,3 @@ def test_whatever_was_refused_is_on_the_trail_and_the_trail_is_whole(world: Worl
     assert {"submitted", "planned", "ruled", "denied"} <= {entry.event for entry in entries}
     assert not list(audit.broken(made.jobs.engine))
     assert "s3cret-of-the-database" not in json.dumps([entry.data for entry in entries])
-
-
-def test_a_secret_in_a_title_is_kept_nowhere(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path)
-    made = bootstrap.make_incident("ERROR: x\n", settings, title="login as postgres://me:hunter2hunter2@db/x fails")
-    assert "hunter2hunter2" not in made.model_dump_json()
-    assert made.titled
-    assert not bootstrap.make_incident("building\nERROR: x\n", settings).titled

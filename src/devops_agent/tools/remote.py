@@ -11,6 +11,7 @@ import posixpath
 import re
 import secrets
 import shlex
+from abc import ABC, abstractmethod
 
 from devops_agent.errors import CommandFailed, HostUnreachable, NotAllowed
 from devops_agent.tools.base import FileFacts
@@ -37,7 +38,7 @@ _WRITE = (
 )
 
 
-class CommandHost:
+class CommandHost(ABC):
     """A host whose every access is a command. Those that inherit say how an argument list reaches it."""
 
     local = False
@@ -53,13 +54,13 @@ class CommandHost:
     def reached(self) -> None:
         """A command got through."""
 
+    @abstractmethod
     def reach(self, argv: tuple[str, ...], stdin: bool, cwd: str | None) -> tuple[str, ...]:
         """The command on this machine that runs `argv` there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unreachable(self, ended: Ended) -> bool:
         """Whether it was not the command that failed, but the way to it."""
-        raise NotImplementedError
 
     def run(self, *argv: str, timeout: float = 30, cwd: str | None = None, ok: tuple[int, ...] = (0,)) -> str:
         """Standard output of a command that must succeed."""
