@@ -95,18 +95,15 @@ class Worker:
             log.exception("job %s failed", claim.id)
             with suppress(LeaseLost):
                 error = "an internal error; the service's log has the details under this job's id"
-                self._end(claim, self.jobs.journal(claim), error)
+                self._end(claim, error)
 
     def _handle(self, claim: Claim) -> None:
         journal = self.jobs.journal(claim)
         error = _unfit(claim, journal.names())
         try:
             if error is None:
-                agent = self._agent(claim)
-                incident = baselines.known(claim.incident, self.data_dir)
-                handle(incident, agent, self._place(claim), self._run(claim, journal, agent))
+                self._go_on(claim, journal)
         except Suspended as wait:
-            journal.write()
             if wait.reason == "approval":
                 self._brakes(claim).let_go()
             so_far = self.jobs.report(claim.id) if wait.reason == "approval" else None
@@ -116,10 +113,18 @@ class Worker:
             raise
         except AgentError as failure:
             error = str(failure)
-        self._end(claim, journal, error)
+        self._end(claim, error)
 
-    def _end(self, claim: Claim, journal: FencedJournal, error: str | None) -> None:
-        journal.write()
+    def _go_on(self, claim: Claim, journal: FencedJournal) -> None:
+        """Walk on; whatever ends the walk, what was kept so far is written."""
+        agent = self._agent(claim)
+        incident = baselines.known(claim.incident, self.data_dir)
+        try:
+            handle(incident, agent, self._place(claim), self._run(claim, journal, agent))
+        finally:
+            journal.write()
+
+    def _end(self, claim: Claim, error: str | None) -> None:
         made = self.jobs.report(claim.id, error)
         baselines.remember(made, self.data_dir)
         self._brakes(claim).record(made)
