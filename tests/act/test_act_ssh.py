@@ -81,5 +81,12 @@ def test_commands_share_a_connection_that_ends_with_the_door(address: str, tmp_p
 
 
 def _socket(pid: int) -> Path:
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-    return Path(next(word for word in words if word.startswith("ControlPath=")).removeprefix("ControlPath="))
+    """The path that the shared connection was told; a process that was just started may not be ssh yet."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        for word in words:
+            if word.startswith("ControlPath="):
+                return Path(word.removeprefix("ControlPath="))
+        time.sleep(0.02)
+    raise AssertionError("the shared connection was not started")
