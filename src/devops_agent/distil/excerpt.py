@@ -6,6 +6,7 @@ to landmarks from all over the log, each with the lines that belong to it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -123,11 +124,21 @@ def _decisive(weights: dict[int, float]) -> list[int]:
     return sorted(sorted(weights, key=lambda index: (-weights[index], index))[:3])
 
 
+_SIGNALLED = re.compile(
+    r"^(?:\S{1,200}: line \d+: +\d+ )?"
+    r"(?:Killed|Aborted|Segmentation fault|Bus error|Illegal instruction|Trace/breakpoint trap|Bad system call"
+    r"|Floating point exception|CPU time limit exceeded|File size limit exceeded)"
+    r"(?: +\(core dumped\))?(?: {2,}.*)?$"
+)
+"""What a shell says of a program that a signal ended (glibc's siglist); as a log's last line, how that ended."""
+
+
 def _failing(view: View, worth: dict[int, float]) -> bool:
     """Whether the log shows a failure: a command that ended badly, or else lines that cannot mean anything else."""
     if all(view.blank):
         return False
-    if view.marks.failed:
+    last = next(index for index in range(view.size - 1, -1, -1) if not view.blank[index])
+    if view.marks.failed or _SIGNALLED.match(view.texts[last].strip()):
         return True
     certain = K["diagnostic"] | K["fail_head"] | K["exception"] | K["trace_head"] | K["error_head"] | K["make"] | MARKED
     if view.marks.fine:

@@ -172,20 +172,42 @@ def expanded(pieces: Iterator[bytes], head: bytes) -> Iterator[bytes]:
     if kind is None:
         yield from pieces
         return
-    given = 0
+    start = b""
 
     def counted() -> Iterator[bytes]:
-        nonlocal given
+        nonlocal start
         for piece in pieces:
-            given += len(piece)
+            start += piece[: EMPTY_ARCHIVE + 1 - len(start)]
             yield piece
 
     some = False
     for plain in _EXPANDERS[kind](counted()):
         some = some or bool(plain)
         yield plain
-    if not some and given > EMPTY_ARCHIVE:
+    if not some and (len(start) > EMPTY_ARCHIVE or not _ends(kind, start)):
         raise RequestError(f"log: it begins like a {kind} file, but nothing of it can be expanded")
+
+
+def _ends(kind: str, data: bytes) -> bool:
+    """Whether a small archive has its end, so that there really is nothing in it."""
+    import bz2
+    import lzma
+    import zlib
+
+    import zstandard
+
+    made: dict[str, Callable[[], Any]] = {
+        "gz": lambda: zlib.decompressobj(31),
+        "xz": lzma.LZMADecompressor,
+        "bz2": bz2.BZ2Decompressor,
+        "zst": lambda: zstandard.ZstdDecompressor().decompressobj(),
+    }
+    worker = made[kind]()
+    try:
+        worker.decompress(data)
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, zstandard.ZstdError):
+        return False
+    return bool(worker.eof)
 
 
 def _unxz(pieces: Iterator[bytes]) -> Iterator[bytes]:
