@@ -4,6 +4,7 @@
 import gzip
 import lzma
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +15,9 @@ from devops_agent.distil.clean import clean, decode
 from devops_agent.distil.formats import message
 from devops_agent.distil.mask import shape
 from devops_agent.distil.redact import Redactor
+from devops_agent.distil.stored import compressed
+from devops_agent.errors import RequestError
+from devops_agent.model import Evidence
 from devops_agent.scan import Pattern, Signatures, literals
 
 SOURCES = [r"(?P<path>/\S+): No such file", r"error: .{0,40}", r"^\d+$"]
@@ -30,7 +34,7 @@ PIECES = st.sampled_from(
     ]
 )  # fmt: skip
 TEXTS = st.lists(st.one_of(PIECES, st.text(max_size=20)), max_size=60).map("".join)
-CALM = settings(max_examples=150, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+CALM = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 def check(data: bytes, lines: int) -> None:
@@ -47,6 +51,15 @@ def check(data: bytes, lines: int) -> None:
     assert all(1 <= line <= found.lines_read for hit in found.hits for line in hit.lines)
 
 
+def distilled(data: bytes, lines: int) -> tuple[Evidence, ...]:
+    """The excerpt; none where an archive is refused because nothing of it can be read."""
+    if compressed(data[:4096]) is None:
+        return distil_source(data, SIGNATURES, lines=lines).evidence
+    with suppress(RequestError):
+        return distil_source(data, SIGNATURES, lines=lines).evidence
+    return ()
+
+
 @CALM
 @given(TEXTS, st.integers(1, 60))
 def test_any_text(text: str, lines: int) -> None:
@@ -56,15 +69,15 @@ def test_any_text(text: str, lines: int) -> None:
 @CALM
 @given(st.binary(max_size=3000), st.integers(1, 60))
 def test_any_bytes(data: bytes, lines: int) -> None:
-    found = distil_source(data, SIGNATURES, lines=lines)
-    assert len(found.evidence) <= lines
+    assert len(distilled(data, lines)) <= lines
 
 
 @CALM
 @given(TEXTS, st.sampled_from([gzip.compress, lzma.compress]), st.integers(0, 200))
 def test_archives_broken_anywhere(text: str, pack: object, cut: int) -> None:
     packed = pack(text.encode("utf-8", "replace"))  # type: ignore[operator]
-    distil_source(packed[: max(0, len(packed) - cut)], SIGNATURES)
+    found = distilled(packed[: max(0, len(packed) - cut)], 50)
+    assert cut or found == distilled(text.encode("utf-8", "replace"), 50)
 
 
 @CALM
