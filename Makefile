@@ -75,10 +75,11 @@ lint-docs: $(VENV)/.installed-dev  ## Are the generated documents up to date, an
 
 COMPILE := .build/lock/bin/pip-compile --quiet --upgrade --strip-extras --no-header --annotation-style=line \
   --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+EXTRAS := dev llm postgres mcp notify oidc otel
 lock:  ## Pin the newest versions that fit pyproject.toml
 	@$(PYTHON) -m venv .build/lock && .build/lock/bin/python -m pip install --quiet --upgrade pip pip-tools
 	$(COMPILE) --output-file requirements.txt pyproject.toml
-	$(COMPILE) --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+	$(COMPILE) $(EXTRAS:%=--extra %) --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
 
 clean:  ## Remove what can be made anew
 	rm -rf $(VENV) build dist .build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
