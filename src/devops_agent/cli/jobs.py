@@ -101,6 +101,7 @@ def job(
     ] = None,
     reason: Annotated[str, typer.Option(help="Why (with --cause).", show_default=False)] = "",
     as_json: options.Json = False,
+    markdown: options.Markdown = False,
 ) -> None:
     """Everything about one job.
 
@@ -116,6 +117,8 @@ def job(
         return
     if as_json:
         terminal.write_json(report.to_json(found))
+    elif markdown:
+        terminal.write(render.to_markdown(found).rstrip("\n"))
     else:
         terminal.report(render.to_text(found).rstrip("\n"))
 

@@ -19,6 +19,9 @@ Log = Annotated[
     str, typer.Argument(metavar="LOG|-", help="The log; - or nothing reads standard input.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Markdown = Annotated[
+    bool, typer.Option("--markdown", help="Print Markdown, for a job summary or a comment on the change.")
+]
 Inventory = Annotated[
     Path | None,
     typer.Option(metavar="FILE|DIR", help="What is known about the place.", show_default=False),

@@ -27,6 +27,7 @@ Examples:
   devops-agent handle deploy.log --inventory shop.yaml               ask where the policy asks
   devops-agent handle deploy.log --inventory shop.yaml --yes         approve what the policy asks about
   journalctl -u shop | devops-agent handle --inventory shop.yaml --json
+  devops-agent handle build.log --dry-run --markdown >> "$GITHUB_STEP_SUMMARY"
 """
 EXIT = {"resolved": 0, "no_failure": 0, "error": 1}
 
@@ -47,6 +48,7 @@ def handle(
     baseline: Annotated[Path | None, typer.Option(metavar="LOG", help="A passing log of the same job.")] = None,
     planner: options.Planner = None,
     as_json: options.Json = False,
+    markdown: options.Markdown = False,
 ) -> None:
     """Diagnose, plan, ask, repair, prove, and undo what did not help."""
     settings = options.settings(inventory=inventory, policy=policy, planner=planner)
@@ -61,8 +63,8 @@ def handle(
         incident = bootstrap.read_incident(source, settings, passing)
     name = jobs.submit([incident], requester=options.user(), options=chosen).jobs[0]
     with stopping(name, jobs, settings):
-        found = finish(name, jobs, worker, asking=log != "-" and not as_json)
-    show(name, found, as_json)
+        found = finish(name, jobs, worker, asking=log != "-" and not (as_json or markdown))
+    show(name, found, as_json, markdown)
 
 
 def finish(name: str, jobs: Jobs, worker: Worker, asking: bool) -> Report:
@@ -113,12 +115,14 @@ def stopping(name: str, jobs: Jobs, settings: Settings) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def show(name: str, found: Report, as_json: bool) -> None:
+def show(name: str, found: Report, as_json: bool, markdown: bool = False) -> None:
     """Print the report, say how to go on, and leave with the exit status of its status."""
     from devops_agent import render, report
 
     if as_json:
         terminal.write_json(report.to_json(found))
+    elif markdown:
+        terminal.write(render.to_markdown(found).rstrip("\n"))
     else:
         terminal.report(render.to_text(found).rstrip("\n"))
     if found.status == "needs_approval" and as_json:
