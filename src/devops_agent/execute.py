@@ -6,7 +6,7 @@ from functools import partial
 
 from devops_agent.errors import ApprovalMismatch
 from devops_agent.model import Action, Approval, Outcome, Plan, Recheck, Ruling, Verification
-from devops_agent.run import Run
+from devops_agent.run import STOPPED, Run
 from devops_agent.tools.toolbox import Toolbox
 
 _STOPS = ("failed", "unknown")
@@ -15,7 +15,7 @@ _STOPS = ("failed", "unknown")
 def execute(
     plan: Plan, approval: Approval, brake: Ruling, still: Recheck, toolbox: Toolbox, attempt: Run
 ) -> tuple[Outcome, ...]:
-    """Outcomes of all actions, in order; after one that failed or is unknown the rest are skipped.
+    """Outcomes of all actions, in order; after one that failed, is unknown or was stopped the rest are skipped.
 
     Nothing is done without a granted approval of exactly this plan, where a brake holds, or where it passed by itself.
     """
@@ -25,8 +25,9 @@ def execute(
         raise ApprovalMismatch("the approval is for another plan")
     outcomes: list[Outcome] = []
     for action in plan.actions:
-        if outcomes and outcomes[-1].status in (*_STOPS, "skipped"):
-            outcomes.append(attempt.step(f"once/{action.id}/outcome", _skipped, action))
+        last = outcomes[-1] if outcomes else None
+        if last is not None and last.status in (*_STOPS, "skipped"):
+            outcomes.append(attempt.step(f"once/{action.id}/outcome", _skipped, action, last))
         else:
             outcomes.append(attempt.once(action.id, action.repeatable, partial(toolbox.apply, action)))
     return tuple(outcomes)
@@ -52,6 +53,11 @@ def undo(plan: Plan, outcomes: tuple[Outcome, ...], toolbox: Toolbox, attempt: R
     return tuple(undone)
 
 
-def _skipped(action: Action) -> Outcome:
-    text = "not started: an action before it did not succeed"
+def stopped(outcomes: tuple[Outcome, ...]) -> bool:
+    """Whether a person stopped everything while these were carried out."""
+    return any(outcome.output.startswith(STOPPED) for outcome in outcomes)
+
+
+def _skipped(action: Action, last: Outcome) -> Outcome:
+    text = last.output if last.output.startswith(STOPPED) else "not started: an action before it did not succeed"
     return Outcome(action_id=action.id, status="skipped", output=text)

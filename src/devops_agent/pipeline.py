@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from devops_agent.distil import distil, distil_source
 from devops_agent.errors import ToolError
-from devops_agent.execute import execute, to_undo, undo
+from devops_agent.execute import execute, stopped, to_undo, undo
 from devops_agent.inventory import Place
 from devops_agent.model import (
     Action,
@@ -76,8 +76,8 @@ def _walk(incident: Incident, agent: Agent, place: Place, run: Run, toolbox: Too
         marks = attempt.step("marks", fresh.marks, toolbox)
         outcomes = act(plan, ruling, agent.policy, toolbox, attempt) if plan.actions else ()
         verification = verify(plan, outcomes, before, toolbox, attempt, agent.settle)
-        undo(plan, to_undo(outcomes, verification), toolbox, attempt)
-        if verification.over or not outcomes or _unknown(outcomes):
+        undone = undo(plan, to_undo(outcomes, verification), toolbox, attempt)
+        if verification.over or not outcomes or _unknown(outcomes) or stopped((*outcomes, *undone)):
             return
         digest = attempt.step("again", distil_fresh, digest, toolbox, marks, agent)
 

@@ -168,7 +168,7 @@ def _proof(attempt: Attempt) -> Iterator[str]:
             yield f"  {_MARKS[result.passed]:<5} {clean(result.name, 100)}{_before(result, was)}"
     for name in verification.newly_broken:
         yield f"  NEWLY BROKEN: {clean(name)}"
-    for outcome in attempt.undone:
+    for outcome in (one for one in attempt.undone if one.status != "skipped"):
         yield f"  undone {outcome.action_id}: {outcome.status}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from devops_agent.model import UNKNOWN, Attempt, Incident, Report, Status, revive
-from devops_agent.run import Journal, attempts
+from devops_agent.run import STOPPED, Journal, attempts
 
 _PROGRESS = {
     "distil": 15,
@@ -102,8 +102,7 @@ def _ending(last: Attempt, status: Status) -> str:
     if status == "needs_approval" and last.request is not None:
         return f"Waits for approval until {last.request.expires:%Y-%m-%d %H:%M} UTC: {_tools(last)}."
     if status == "unresolved" and verification is not None:
-        undone = " What did not help was undone." if last.undone else ""
-        return f"Not resolved, {verification.reason}.{undone}"
+        return f"Not resolved, {verification.reason}.{_undone(last)}{_stopped(last)}"
     reasons = []
     if last.approval is not None and not last.approval.granted:
         reasons.append(f"The plan was not approved ({last.approval.by}: {last.approval.reason or 'no reason given'}).")
@@ -118,6 +117,22 @@ def _ending(last: Attempt, status: Status) -> str:
     if diagnosis is not None and diagnosis.cause == UNKNOWN and not reasons:
         reasons.append("Not enough information to proceed.")
     return " ".join(reasons)
+
+
+def _undone(last: Attempt) -> str:
+    return " What did not help was undone." if any(one.status == "succeeded" for one in last.undone) else ""
+
+
+def _stopped(last: Attempt) -> str:
+    """What was left as it was because a person stopped everything."""
+    halted = [one for one in (*last.outcomes, *last.undone) if one.output.startswith(STOPPED)]
+    if not halted:
+        return ""
+    named = {action.id: action.tool for action in last.plan.actions} if last.plan else {}
+    skipped = ", ".join(named.get(one.action_id, one.action_id) for one in last.outcomes if one in halted)
+    kept = ", ".join(named.get(one.action_id, one.action_id) for one in last.undone if one in halted)
+    told = f" not done: {skipped};" * bool(skipped) + f" not taken back: {kept};" * bool(kept)
+    return f" {halted[0].output.capitalize()};{told[:-1]}."
 
 
 def _tools(last: Attempt) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from devops_agent.errors import ApprovalMismatch, Suspended
 from devops_agent.model import (
@@ -27,6 +27,9 @@ from devops_agent.model import (
 )
 
 R = TypeVar("R", bound=Record)
+
+STOPPED = "stopped by a person"
+"""How the outcome of an action begins that was not done because everything was stopped."""
 
 
 class Journal(Protocol):
@@ -106,6 +109,7 @@ class Run:
     dry_run: bool = False
     holds: Callable[[Plan], None] | None = None
     brakes: Callable[[Plan], Ruling] | None = None
+    stops: Callable[[], str | None] | None = None
     joins: Callable[[Digest], bool] | None = None
 
     def joined(self, digest: Digest) -> bool:
@@ -120,6 +124,10 @@ class Run:
     def brake(self, plan: Plan) -> Ruling:
         """What stands against executing at this very moment: kill switch, freeze, repeated failure, too many hosts."""
         return self.brakes(plan) if self.brakes is not None and plan.actions else Ruling(verdict="allow")
+
+    def stopped(self) -> str | None:
+        """Why nothing more may be changed, looked at before every single action; None where all may go on."""
+        return self.stops() if self.stops is not None else None
 
     def scope(self, number: int) -> Run:
         """The part of the journal that belongs to one attempt."""
@@ -142,13 +150,19 @@ class Run:
     def once(self, action_id: str, repeatable: bool, function: Callable[[], Outcome], name: str = "once") -> Outcome:
         """Do one action: *started* is kept durably before, the outcome after. Never done a second time.
 
-        Found started without an outcome, a repeatable action is applied again, any other becomes `unknown`.
+        Found started without an outcome, a repeatable action is applied again, any other becomes `unknown`. One that
+        was not started when everything was stopped is `skipped`, and stays so.
         """
         key = f"{name}/{action_id}"
         kept = self.find(f"{key}/outcome")
         if kept is not None:
             return kept  # type: ignore[no-any-return]
-        if self.journal.get(f"{self.prefix}{key}/started") is None:
+        begun = self.journal.get(f"{self.prefix}{key}/started") is not None
+        reason = self.stopped() if repeatable or not begun else None
+        if reason is not None:
+            status: Literal["unknown", "skipped"] = "unknown" if begun else "skipped"
+            outcome = Outcome(action_id=action_id, status=status, output=f"{STOPPED}: {reason}")
+        elif not begun:
             started = Evidence(id=action_id, source="execute", text="started", at=now())
             self.journal.put(f"{self.prefix}{key}/started", keep(started), durable=True)
             outcome = function()

@@ -51,8 +51,9 @@ class Brakes:
 
     def check(self, plan: Plan) -> Ruling:
         """Deny where something stands against executing now; Suspended for the time of a back-off."""
-        if self.data_dir is not None and (self.data_dir / KILL_SWITCH).exists():
-            return _deny("kill switch", f"the kill switch is on ({self.data_dir / KILL_SWITCH} exists)")
+        stopped = self.stopped()
+        if stopped is not None:
+            return _deny("kill switch", stopped)
         forbidden = self.policy.forbids(plan)
         if forbidden is not None:
             return forbidden
@@ -70,6 +71,12 @@ class Brakes:
             reason = f"{plan.cause} would touch {len(touched)} hosts within an hour"
             return _deny("too many hosts", reason)
         return Ruling(verdict="allow")
+
+    def stopped(self) -> str | None:
+        """Why everything stands still; looked at before a plan, before each of its actions, and before undoing one."""
+        if self.data_dir is not None and (self.data_dir / KILL_SWITCH).exists():
+            return f"the kill switch is on ({self.data_dir / KILL_SWITCH} exists)"
+        return None
 
     def record(self, made: Report) -> None:
         """Remember for each attempt that acted whether it helped, and let go of the hosts."""

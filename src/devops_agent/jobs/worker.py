@@ -153,6 +153,7 @@ class Worker:
             dry_run=bool(claim.options.get("dry_run")),
             holds=brakes.hold,
             brakes=brakes.check,
+            stops=brakes.stopped,
             joins=Joins(self.jobs.engine, claim).check,
         )
 

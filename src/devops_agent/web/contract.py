@@ -246,7 +246,9 @@ def _done(attempt: Attempt, of: str) -> str:
     for each in attempt.outcomes:
         said = f": {words.shortened(each.output, 300)}" if each.output else ""
         lines.append(f"  {names.get(each.action_id, each.action_id)}: {words.OUTCOMES[each.status]}{said}")
-    lines += [f"  undone: {names.get(each.action_id, each.action_id)}" for each in attempt.undone]
+    lines += [
+        f"  undone: {names.get(each.action_id, each.action_id)}" for each in attempt.undone if each.status != "skipped"
+    ]
     return "\n".join(lines)
 
 
