@@ -11,8 +11,7 @@ import json
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, RowMapping, and_, delete, func, insert, not_, or_, select, update
@@ -21,89 +20,20 @@ from devops_agent.errors import NotFound, RequestError
 from devops_agent.jobs import audit, experience
 from devops_agent.jobs.decisions import Decision, decide
 from devops_agent.jobs.journal import FencedJournal, StoredJournal
+from devops_agent.jobs.rows import FINISHED as FINISHED
+from devops_agent.jobs.rows import Batch as Batch
+from devops_agent.jobs.rows import BatchRow as BatchRow
+from devops_agent.jobs.rows import Claim as Claim
+from devops_agent.jobs.rows import JobRow as JobRow
+from devops_agent.jobs.rows import job_row, time_of
 from devops_agent.jobs.tables import batches, jobs, journal, reading
 from devops_agent.model import SCHEMA_VERSION, Approval, Incident, Report, now
-from devops_agent.report import called, progress, report
+from devops_agent.report import called, report
 
 LEASE_SECONDS = 15.0
 MAX_TRIES = 20
-FINISHED = ("done", "error")
 PIECE = 50
 """Rows read at once where all are read."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one request submitted: its id, and one job for each incident."""
-
-    id: str
-    jobs: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class JobRow:
-    """A job as the lists show it. `waiting` says for what; times are UTC.
-
-    `joined` is the open incident that it repeats; `repeats` says how often this one was repeated, last at `repeated`.
-    """
-
-    id: str
-    batch: str
-    number: int
-    status: str
-    waiting: str | None
-    created: datetime
-    started: datetime | None
-    finished: datetime | None
-    title: str
-    cause: str | None
-    outcome: str | None
-    progress: int
-    error: str | None
-    joined: str | None = None
-    repeats: int = 0
-    repeated: datetime | None = None
-
-    @property
-    def answered(self) -> bool:
-        """Whether the submitter can be told something final for now: it has ended, or waits for a person."""
-        return self.status in FINISHED or (self.status == "waiting" and self.waiting == "approval")
-
-
-@dataclass(frozen=True)
-class BatchRow:
-    """A batch with its jobs as they are now."""
-
-    id: str
-    created: datetime
-    jobs: tuple[JobRow, ...]
-
-    @property
-    def answered(self) -> bool:
-        """Whether every job has an answer."""
-        return all(job.answered for job in self.jobs)
-
-    @property
-    def progress(self) -> int:
-        """0 to 100 over all jobs."""
-        return sum(100 if job.answered else job.progress for job in self.jobs) // max(1, len(self.jobs))
-
-    @property
-    def finished(self) -> datetime | None:
-        """When the last job got its answer; None while one has none."""
-        return max((job.finished or job.created for job in self.jobs), default=None) if self.answered else None
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A job that this worker owns until its lease ends."""
-
-    id: str
-    fence: int
-    incident: Incident
-    options: dict[str, Any]
-    version: int
-    tries: int
 
 
 class Jobs:
@@ -256,7 +186,7 @@ class Jobs:
     def job(self, job: str) -> JobRow:
         """One job; the id of a batch of one is that of its job."""
         with reading(self.engine) as connection:
-            return _row(connection, self._find(connection, job))
+            return job_row(connection, self._find(connection, job))
 
     def batch(self, batch: str) -> BatchRow:
         """A batch with all its jobs; NotFound once it has been answered for longer than the retention."""
@@ -265,8 +195,8 @@ class Jobs:
             if head is None:
                 raise NotFound(f"no job {batch!r}")
             query = select(jobs).where(jobs.c.batch == batch).order_by(jobs.c.number)
-            rows = tuple(_row(connection, row) for row in connection.execute(query).mappings().all())
-        found = BatchRow(batch, _time(head["created"]), rows)
+            rows = tuple(job_row(connection, row) for row in connection.execute(query).mappings().all())
+        found = BatchRow(batch, time_of(head["created"]), rows)
         ended = [job.finished for job in rows if job.finished]
         if len(ended) == len(rows) and max(ended) < now() - timedelta(seconds=self.job_retention):
             raise NotFound(f"no job {batch!r}")
@@ -279,7 +209,7 @@ class Jobs:
             named = or_(jobs.c.status == status, jobs.c.outcome == status, jobs.c.waiting == status)
             query = query.where(named)
         with reading(self.engine) as connection:
-            return [_row(connection, row) for row in connection.execute(query).mappings().all()]
+            return [job_row(connection, row) for row in connection.execute(query).mappings().all()]
 
     def incidents(self) -> Iterator[tuple[JobRow, Incident]]:
         """Every job that has ended with its incident, oldest first; read in pieces."""
@@ -287,7 +217,7 @@ class Jobs:
         for offset in itertools.count(0, PIECE):
             with reading(self.engine) as connection:
                 rows = connection.execute(query.limit(PIECE).offset(offset)).mappings().all()
-                found = [(_row(connection, row), Incident.model_validate_json(row["incident"])) for row in rows]
+                found = [(job_row(connection, row), Incident.model_validate_json(row["incident"])) for row in rows]
             yield from found
             if len(rows) < PIECE:
                 return
@@ -366,31 +296,3 @@ class Jobs:
     def _tell(self) -> None:
         with self.changed:
             self.changed.notify_all()
-
-
-def _row(connection: Any, row: RowMapping) -> JobRow:
-    ended = row["status"] in FINISHED
-    begun = row["started"] is not None
-    reached = 100 if ended else progress(StoredJournal(connection, row["id"]).names()) if begun else 0
-    return JobRow(
-        id=row["id"],
-        batch=row["batch"],
-        number=row["number"],
-        status=row["status"],
-        waiting=row["waiting"],
-        created=_time(row["created"]),
-        started=_time(row["started"]) if row["started"] else None,
-        finished=_time(row["finished"]) if row["finished"] else None,
-        title=row["title"],
-        cause=row["cause"],
-        outcome=row["outcome"],
-        progress=reached,
-        error=row["error"],
-        joined=row["joined"],
-        repeats=row["repeats"] or 0,
-        repeated=_time(row["repeated"]) if row["repeated"] else None,
-    )
-
-
-def _time(stamp: float) -> datetime:
-    return datetime.fromtimestamp(stamp, UTC)
