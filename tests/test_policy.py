@@ -5,7 +5,7 @@ import pytest
 from devops_agent.errors import ConfigError
 from devops_agent.inventory import Inventory, Place
 from devops_agent.model import Action, Plan, Run
-from devops_agent.policy import Policy, load
+from devops_agent.policy import Known, Policy, load
 
 STAGING = Place(Inventory(labels={"env": "staging"}))
 PRODUCTION = Place(Inventory(labels={"env": "production"}))
@@ -79,3 +79,43 @@ def test_errors_name_the_rule_and_the_field(tmp_path, text, named):
     file.write_text(text)
     with pytest.raises(ConfigError, match=named):
         load(file)
+
+
+KNOWN = Known(
+    tools=("restart_service", "free_port", "rerun_test"),
+    causes=("port_in_use",),
+    runbooks=("disk_full",),
+    labels=("env",),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "- {deny: {tool: [free_port, restart_servce]}}",
+            r"rule 1: deny.tool: no tool 'restart_servce' \(perhaps restart_s",
+        ),
+        (
+            "- {ask: {}}\n- {allow: {cause: port_in_us}}",
+            r"rule 2: allow.cause: no cause 'port_in_us' \(perhaps port_in_use",
+        ),
+        ("shadow: [disk_fool]", r"shadow: no runbook 'disk_fool' \(perhaps disk_full"),
+        ("- {deny: {effect: destruction}}", r"rule 1: deny.effect"),
+        ("- {deny: {label: {env: production}}}", r"rule 1: deny.label: "),
+    ],
+)
+def test_a_name_with_a_slip_in_it_is_no_rule_that_never_fits(tmp_path, text, said):
+    file = tmp_path / "policy.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=f"policy.yaml: {said}"):
+        load(file, known=KNOWN)
+
+
+def test_a_label_that_no_inventory_has_is_warned_of(tmp_path, caplog):
+    file = tmp_path / "policy.yaml"
+    file.write_text("- {deny: {labels: {evn: production}}}\n- {ask: {labels: {env: staging}}}\n")
+    assert len(load(file, known=KNOWN).rules) == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{file}: rule 1: deny.labels: no inventory has the label 'evn': this rule never fits"
+    ]

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from devops_agent.config import Settings
 from devops_agent.errors import ConfigError
-from devops_agent.inventory import load_all
+from devops_agent.inventory import Place, load_all
 from devops_agent.model import Diagnosis, Digest, Incident
 
 if TYPE_CHECKING:
     from devops_agent.jobs.store import Jobs
     from devops_agent.jobs.worker import Worker
     from devops_agent.pipeline import Agent
+    from devops_agent.policy import Known
+    from devops_agent.runbooks.load import Library
 
 INLINE_LOG = 256 << 10
 """Longer logs lie in a file of the data directory instead of the database, in characters."""
@@ -36,12 +38,13 @@ def build_agent(settings: Settings) -> Agent:
         raise ConfigError("DEVOPS_AGENT_PLANNER: the model planner comes with a later version; use auto or runbooks")
     also(settings.redact)
     known = whole_library(settings.runbooks, _catalogue() if settings.runbooks else None)
+    places = load_all(settings.inventory)
     return Agent(
         planner=RunbookPlanner(known),
-        policy=policy.load(settings.policy, settings.read_only),
+        policy=policy.load(settings.policy, settings.read_only, _names(known, places)),
         signatures=Signatures(known.signatures()),
         toolbox=partial(Toolbox, data_dir=settings.data_dir, redact=lambda text: redact(text)[0]),
-        places=load_all(settings.inventory),
+        places=places,
         max_attempts=settings.max_attempts,
         settle=settings.settle_seconds,
         excerpt_lines=settings.excerpt_lines,
@@ -68,6 +71,18 @@ def build_worker(settings: Settings, jobs: Jobs, agent: Agent) -> Worker:
         planner = RunbookPlanner(agent.planner.library, recall(jobs.engine))
         worker.shelf = Shelf(settings.runbooks, planner, agent.signatures, _catalogue() if settings.runbooks else None)
     return worker
+
+
+def _names(library: Library, places: Mapping[str, Place]) -> Known:
+    """What a policy may speak of here."""
+    from devops_agent.policy import Known
+
+    return Known(
+        tools=_catalogue(),
+        causes=library.causes.meanings,
+        runbooks=library.runbooks,
+        labels={label for place in places.values() for label in place.labels},
+    )
 
 
 def _catalogue() -> Mapping[str, Any]:

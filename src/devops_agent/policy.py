@@ -16,9 +16,12 @@ Looking (effect `read`) is always allowed. A plan gets the strictest verdict of 
 
 from __future__ import annotations
 
+import difflib
+import logging
+from collections.abc import Collection
 from datetime import datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -26,6 +29,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from devops_agent.errors import ConfigError
 from devops_agent.inventory import Place
 from devops_agent.model import Approval, Effect, Plan, Ruling, Verdict, now
+
+log = logging.getLogger("devops_agent.policy")
 
 _STRICTNESS: dict[Verdict, int] = {"allow": 0, "ask": 1, "deny": 2}
 _VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -100,6 +105,15 @@ class _File(_Part):
     limits: Limits = Limits()
 
 
+class Known(NamedTuple):
+    """The names that a policy may speak of. A wrong one never fits, so that what it forbids would not be forbidden."""
+
+    tools: Collection[str]
+    causes: Collection[str]
+    runbooks: Collection[str]
+    labels: Collection[str]
+
+
 class Policy:
     """Ordered rules, and above them read-only mode, frozen windows and shadow mode."""
 
@@ -110,12 +124,14 @@ class Policy:
         freeze: tuple[Freeze, ...] = (),
         shadow: tuple[str, ...] = (),
         limits: Limits | None = None,
+        known: Known | None = None,
     ) -> None:
         self.rules = STRICT if rules is None else rules
         self.read_only = read_only
         self.freeze = freeze
         self.shadow = frozenset(shadow)
         self.limits = limits or Limits()
+        self.known = known
 
     def review(self, plan: Plan, place: Place) -> Ruling:
         """The strictest verdict over everything that the plan may do; as many persons as the most demanding rule."""
@@ -170,10 +186,13 @@ STRICT: tuple[tuple[Verdict, Fit], ...] = (
 """The default: looking is allowed, changes and destruction are asked, the rest is denied."""
 
 
-def load(path: str | Path | None, read_only: bool = False) -> Policy:
-    """Policy from a YAML file; the strict default without one. Errors name the file, the rule and the field."""
+def load(path: str | Path | None, read_only: bool = False, known: Known | None = None) -> Policy:
+    """Policy from a YAML file; the strict default without one. Errors name the file, the rule and the field.
+
+    With `known`, a tool, cause or runbook that there is not is an error; labels that no inventory has are warned of.
+    """
     if path is None:
-        return Policy(read_only=read_only)
+        return Policy(read_only=read_only, known=known)
     from devops_agent.yamlfile import read
 
     data = read(Path(path))
@@ -189,7 +208,28 @@ def load(path: str | Path | None, read_only: bool = False) -> Policy:
     except (KeyError, ValueError, OSError):
         raise ConfigError(f"{path}: freeze: no such time zone") from None
     rules = None if file.rules is None else tuple(_rule(path, number, one) for number, one in enumerate(file.rules, 1))
-    return Policy(rules, read_only, file.freeze, file.shadow, file.limits)
+    if known is not None:
+        _require_known(path, rules or (), file.shadow, known)
+    return Policy(rules, read_only, file.freeze, file.shadow, file.limits, known)
+
+
+def _require_known(
+    path: str | Path, rules: tuple[tuple[Verdict, Fit], ...], shadow: tuple[str, ...], known: Known
+) -> None:
+    for number, (verdict, fit) in enumerate(rules, 1):
+        where = f"{path}: rule {number}: {verdict}"
+        _require(f"{where}.tool", "tool", fit.tool or (), known.tools)
+        _require(f"{where}.cause", "cause", fit.cause or (), known.causes)
+        for label in sorted(set(fit.labels) - set(known.labels)):
+            log.warning("%s.labels: no inventory has the label %r: this rule never fits", where, label)
+    _require(f"{path}: shadow", "runbook", shadow, known.runbooks)
+
+
+def _require(where: str, kind: str, names: Collection[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            near = ", ".join(difflib.get_close_matches(name, known, 3))
+            raise ConfigError(f"{where}: no {kind} {name!r}" + (f" (perhaps {near})" if near else ""))
 
 
 def _rule(path: str | Path, number: int, entry: Any) -> tuple[Verdict, Fit]:

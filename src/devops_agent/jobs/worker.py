@@ -141,7 +141,7 @@ class Worker:
             return agent
         file = claim.options["policy"]
         strict = self.agent.policy.read_only or bool(claim.options.get("read_only"))
-        return replace(agent, policy=policy.load(file, strict))
+        return replace(agent, policy=policy.load(file, strict, self.agent.policy.known))
 
     def _run(self, claim: Claim, journal: Journal, agent: Agent) -> Run:
         brakes = Brakes(self.jobs.engine, claim.id, agent.policy, self.data_dir)
