@@ -7,6 +7,7 @@ AgentError (code)             HTTP: by `status`    command line: the message, ex
  ├ ApprovalMismatch           409, the approval is for another plan, expired or already given
  ├ LeaseLost                  this worker does not own its job any more and must not write
  ├ PlannerError               the incident ends `error`; its digest is still reported
+ ├ BudgetSpent                a cap on tokens or money would be passed; no model is asked, runbooks answer
  └ ToolError                  becomes a failed Outcome or evidence that could not be had; never leaves execute()
      ├ NotAllowed             the tool itself refuses (protected, supervised, somebody else's)
      ├ StalePlan              the machine is not what the plan saw
@@ -73,6 +74,12 @@ class PlannerError(AgentError):
     """The planner could not come to a conclusion."""
 
     code = "planner_failed"
+
+
+class BudgetSpent(AgentError):
+    """A cap on tokens or money would be passed by this call; the message names the cap."""
+
+    code = "budget_spent"
 
 
 class ToolError(AgentError):

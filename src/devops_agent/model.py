@@ -22,6 +22,9 @@ from devops_agent.command import Run as Run
 from devops_agent.command import Wait as Wait
 from devops_agent.record import Record as Record
 from devops_agent.record import now as now
+from devops_agent.usage import FunctionCall as FunctionCall
+from devops_agent.usage import ModelCall as ModelCall
+from devops_agent.usage import Usage as Usage
 
 SCHEMA_VERSION = 1
 """Version of the kept records: a job that began under another one is started anew, or goes to a person."""
@@ -114,7 +117,7 @@ class Diagnosis(Record):
     `bindings` are the facts and observations that the remedy's `$name.field` refer to; `looked` is what was probed.
     `planned` is what old clients are shown as the plan even where nothing could be looked at; it is never executed.
     Of the earlier answers of the same finding `judged` were judged, by a person or by a remedy that proved them, and
-    `right` of these were right.
+    `right` of these were right. `remarks` say what went wrong on the way to it: a model that did not answer, say.
     """
 
     cause: str = UNKNOWN
@@ -136,6 +139,7 @@ class Diagnosis(Record):
     turns: int = 1
     right: int = 0
     judged: int = 0
+    remarks: tuple[str, ...] = ()
 
 
 class Check(Record):
@@ -292,6 +296,7 @@ class Verification(Record):
 class Attempt(Record):
     """One round of diagnosis, plan, execution and proof, as far as it has come."""
 
+    calls: tuple[ModelCall, ...] = ()
     diagnosis: Diagnosis | None = None
     plan: Plan | None = None
     ruling: Ruling | None = None
@@ -323,6 +328,7 @@ class Report(Record):
     status: Status
     summary: str = ""
     cost: Cost = Cost()
+    usage: Usage = Usage()
     error: str | None = None
 
 

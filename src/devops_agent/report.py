@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from devops_agent.model import UNKNOWN, Attempt, Incident, Report, Status, revive
+from devops_agent.model import UNKNOWN, Attempt, Cost, Incident, Report, Status, revive
 from devops_agent.run import STOPPED, Journal, attempts
+from devops_agent.usage import total
 
 _PROGRESS = {
     "distil": 15,
@@ -28,6 +29,7 @@ def report(
     made = attempts(journal)
     kept = {name: journal.get(name) for name in ("distil", "health")}
     status = _status(made, dry_run, error)
+    used = total(call for attempt in made for call in attempt.calls)
     return Report(
         job=job,
         incident=incident,
@@ -37,6 +39,8 @@ def report(
         status=status,
         summary=_summary(made, status, error),
         error=error,
+        usage=used,
+        cost=Cost(requests=used.requests, tokens=used.tokens, dollars=used.dollars),
     )
 
 

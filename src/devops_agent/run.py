@@ -17,6 +17,7 @@ from devops_agent.model import (
     Attempt,
     Digest,
     Evidence,
+    ModelCall,
     Outcome,
     Plan,
     Record,
@@ -65,6 +66,18 @@ class MemoryJournal(dict[str, dict[str, Any]]):
         return [key for key in self if key.startswith(prefix)]
 
 
+class Ledger(Protocol):
+    """What calls to models have cost over all incidents. The caps of a day lie behind it."""
+
+    def reserve(self, tokens: int, dollars: float) -> int:
+        """Put so much aside before a call; gives a ticket. Raises BudgetSpent where a cap would be passed."""
+        ...
+
+    def settle(self, ticket: int, tokens: int, dollars: float) -> None:
+        """What the call did cost takes the place of what was put aside for it."""
+        ...
+
+
 _SINGLE: dict[str, str] = {
     "diagnosis": "diagnosis",
     "plan": "plan",
@@ -84,13 +97,26 @@ def attempts(journal: Journal) -> tuple[Attempt, ...]:
         number, slash, name = key.partition("/")
         if not slash or not number.isdigit():
             continue
-        fields = found.setdefault(int(number), {"outcomes": [], "undone": []})
+        fields = found.setdefault(int(number), {"outcomes": [], "undone": [], "calls": []})
         if name in _SINGLE:
             fields[_SINGLE[name]] = revive(journal.get(key) or {})
         elif name.endswith("/outcome"):
             kind = "undone" if name.startswith("undo/") else "outcomes"
             fields[kind].append(revive(journal.get(key) or {}))
+        elif _is_call(name):
+            fields["calls"].append(revive(journal.get(key) or {}).brief())
     return tuple(Attempt(**found[number]) for number in sorted(found))
+
+
+def calls(journal: Journal, prefix: str = "") -> tuple[ModelCall, ...]:
+    """All kept calls to models below a prefix, whole, in the order in which they were made."""
+    names = (key for key in journal.names(prefix) if _is_call(key.partition("/")[2]))
+    return tuple(revive(journal.get(key) or {}) for key in names)
+
+
+def _is_call(name: str) -> bool:
+    first, _, turn = name.partition("/")
+    return first == "model" and turn.isdigit()
 
 
 @dataclass
@@ -111,6 +137,11 @@ class Run:
     brakes: Callable[[Plan], Ruling] | None = None
     stops: Callable[[], str | None] | None = None
     joins: Callable[[Digest], bool] | None = None
+    ledger: Ledger | None = None
+
+    def calls(self) -> tuple[ModelCall, ...]:
+        """All calls to models for this incident so far, whole."""
+        return calls(self.journal)
 
     def joined(self, digest: Digest) -> bool:
         """Whether another incident that is open gives this one's answer; Suspended until it has one."""
@@ -138,13 +169,13 @@ class Run:
         kept = self.journal.get(self.prefix + name)
         return None if kept is None else revive(kept)
 
-    def step(self, name: str, function: Callable[..., R], *args: Any) -> R:
+    def step(self, name: str, function: Callable[..., R], *args: Any, durable: bool = False) -> R:
         """The kept record of this step, or else what the function returns, kept."""
         found = self.find(name)
         if found is not None:
             return found  # type: ignore[no-any-return]
         record = function(*args)
-        self.journal.put(self.prefix + name, keep(record))
+        self.journal.put(self.prefix + name, keep(record), durable)
         return record
 
     def once(self, action_id: str, repeatable: bool, function: Callable[[], Outcome], name: str = "once") -> Outcome:
