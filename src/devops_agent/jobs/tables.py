@@ -29,6 +29,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from devops_agent.errors import ConfigError
+from devops_agent.jobs import migrations
 
 metadata = MetaData(
     naming_convention={
@@ -75,6 +76,8 @@ jobs = Table(
     Column("fence", Integer, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("place", String(200)),
+    Index("ix_job_place", "place", "created"),
     Index("ix_job_queue", "status", "due"),
     Index("ix_job_batch", "batch", "number"),
     Index("ix_job_created", "created"),
@@ -159,27 +162,78 @@ verdicts = Table(
     Column("proved", Integer, nullable=False),
 )
 
+events = Table(
+    "event",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("job", String(80), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("data", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Index("ix_event_job", "job", "id"),
+    sqlite_autoincrement=True,  # numbers are not given twice, whatever was forgotten
+)
+
+api_keys = Table(
+    "api_key",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("places", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("created_by", String(200), nullable=False),
+    Column("expires", Float),
+    Column("revoked", Float),
+    Column("used", Float),
+    Column("replaces", String(20)),
+)
+
+replies = Table(
+    "reply",
+    metadata,
+    Column("caller", String(200), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("request", String(64), nullable=False),
+    Column("status", Integer),
+    Column("answer", Text),
+    Column("at", Float, nullable=False),
+    Index("ix_reply_at", "at"),
+)
+
 
 def open_engine(url: str) -> Engine:
-    """An engine with all tables made; the folder of a SQLite file is created, readable by its owner only.
+    """An engine whose database has all tables, as this version of the code wants them.
 
-    Raises ConfigError where the URL is wrong, its driver is missing, or the database cannot be used.
+    Raises ConfigError where the URL is wrong, its driver is missing, or the database cannot be used or is newer.
+    """
+    engine = make_engine(url)
+    try:
+        migrations.bring_up(engine, metadata)
+    except DBAPIError as error:
+        shown = make_url(url).render_as_string(hide_password=True)
+        raise ConfigError(f"DEVOPS_AGENT_DATABASE_URL: {shown} cannot be used: {error.orig}") from None
+    return engine
+
+
+def make_engine(url: str) -> Engine:
+    """An engine, whatever its database holds; the folder of a SQLite file is created, readable by its owner only.
+
+    Raises ConfigError where the URL is wrong or its driver is missing.
     """
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            engine = _sqlite(url, parsed.database)
-        else:
-            engine = create_engine(url, pool_pre_ping=True)
-        metadata.create_all(engine)
+            return _sqlite(url, parsed.database)
+        if parsed.drivername in ("postgres", "postgresql"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        return create_engine(parsed, pool_pre_ping=True)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"DEVOPS_AGENT_DATABASE_URL: its driver is not installed ({error.name})") from None
-    except DBAPIError as error:
-        shown = make_url(url).render_as_string(hide_password=True)
-        raise ConfigError(f"DEVOPS_AGENT_DATABASE_URL: {shown} cannot be used: {error.orig}") from None
+        more = "; pip install 'devops-agent[postgres]'" if error.name == "psycopg" else ""
+        raise ConfigError(f"DEVOPS_AGENT_DATABASE_URL: its driver is not installed ({error.name}){more}") from None
     except ArgumentError as error:
         raise ConfigError(f"DEVOPS_AGENT_DATABASE_URL: {error}") from None
-    return engine
 
 
 def reading(engine: Engine) -> Connection:

@@ -1,0 +1,118 @@
+"""Databases are made whole, taken over and changed without losing anything; newer ones are refused."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect, text
+
+from devops_agent.errors import ConfigError
+from devops_agent.jobs import migrations
+from devops_agent.jobs.store import Jobs
+from devops_agent.jobs.tables import make_engine, metadata, open_engine
+
+FIRST = Path(__file__).with_name("first_tables.sql")
+OLD_JOB = (
+    "INSERT INTO batch VALUES ('job_1', 5.0, 'http', 1)",
+    "INSERT INTO job (id, batch, number, status, due, created, title, incident, options, progress, fence, tries, "
+    "version) VALUES ('job_1', 'job_1', 1, 'queued', 5.0, 5.0, 'disk full', '{\"id\": \"inc_1\", \"log\": \"no "
+    "space\"}', '{}', 0, 0, 0, 1)",
+)
+
+
+def by_revisions(url):
+    """A database that was made by running all revisions one after the other."""
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        migrations._upgrade(connection)
+    return engine
+
+
+def schema(engine):
+    """Everything that can be compared between two databases of a kind."""
+    there = inspect(engine)
+    names = there.get_table_names()
+    columns = {name: sorted(str(sorted(each.items())) for each in there.get_columns(name)) for name in names}
+    keys = {name: there.get_pk_constraint(name)["constrained_columns"] for name in names}
+    indexes = {name: sorted(str(sorted(each.items())) for each in there.get_indexes(name)) for name in names}
+    unique = {name: sorted(str(sorted(each.items())) for each in there.get_unique_constraints(name)) for name in names}
+    if engine.dialect.name != "sqlite":
+        return columns, keys, indexes, unique
+    with engine.connect() as connection:
+        more = text("SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')")
+        return columns, keys, indexes, unique, sorted(connection.execute(more).scalars())
+
+
+def test_heads_are_read_without_alembic_as_alembic_reads_them():
+    config = Config()
+    config.set_main_option("script_location", str(migrations.FOLDER))
+    assert set(ScriptDirectory.from_config(config).get_heads()) == migrations.heads()
+
+
+def test_a_new_database_has_what_all_revisions_make(database, tmp_path, request):
+    made = open_engine(database)
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    if database.startswith("postgresql"):
+        other = request.getfixturevalue("postgres").database()
+    migrated = by_revisions(other)
+    assert schema(made) == schema(migrated)
+    with migrated.connect() as connection:
+        assert migrations.found(connection) == migrations.heads()
+        ours = [each for each in compare_metadata(MigrationContext.configure(connection), metadata) if known(each)]
+        assert ours == []
+
+
+def known(difference):
+    """Whether a difference is about a table of ours: a full-text index has tables of its own."""
+    return not (difference[0] == "remove_table" and difference[1].name not in metadata.tables)
+
+
+def test_the_first_databases_are_taken_over_with_what_is_in_them(tmp_path):
+    url = f"sqlite:///{tmp_path / 'jobs.db'}"
+    old = create_engine(url)
+    with old.begin() as connection:
+        for statement in (*FIRST.read_text().split(";\n"), *OLD_JOB):
+            if statement.strip():
+                connection.execute(text(statement))
+    old.dispose()
+    jobs = Jobs(open_engine(url))
+    assert [row.title for row in jobs.list()] == ["disk full"]
+    assert jobs.claim("me").incident.log == "no space"
+    reference = open_engine(f"sqlite:///{tmp_path / 'new.db'}")
+    assert {table: {c["name"] for c in inspect(jobs.engine).get_columns(table)} for table in metadata.tables} == {
+        table: {c["name"] for c in inspect(reference).get_columns(table)} for table in metadata.tables
+    }
+
+
+def test_a_database_without_revisions_is_changed_once_by_several_processes(database):
+    engine = make_engine(database)
+    with engine.begin() as connection:
+        for statement in FIRST.read_text().split(";\n")[: 5 if engine.dialect.name == "sqlite" else 0]:
+            connection.execute(text(statement))
+    script = "import sys; from devops_agent.jobs.tables import open_engine; open_engine(sys.argv[1])"
+    started = [subprocess.Popen([sys.executable, "-c", script, database], stderr=subprocess.PIPE) for _ in range(4)]
+    assert [(each.communicate(timeout=60)[1], each.returncode) for each in started] == [(b"", 0)] * 4
+    with engine.connect() as connection:
+        assert migrations.found(connection) == migrations.heads()
+
+
+def test_a_newer_database_is_refused(database):
+    engine = open_engine(database)
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO alembic_version VALUES ('9999')"))
+    with pytest.raises(ConfigError, match=r"newer version of devops_agent \(revision 9999\)"):
+        open_engine(database)
+
+
+def test_alembic_is_loaded_only_to_change_something(tmp_path):
+    script = (
+        "import sys; from devops_agent.jobs.tables import open_engine; url = sys.argv[1]; open_engine(url); "
+        "open_engine(url); print('alembic' in sys.modules)"
+    )
+    command = [sys.executable, "-c", script, f"sqlite:///{tmp_path / 'jobs.db'}"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout == "False\n"
