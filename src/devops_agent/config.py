@@ -1,4 +1,4 @@
-"""Settings, read once from the environment, a `.env` file and an optional TOML file; the environment wins."""
+"""Settings, read once from the environment, a `.env` file and an optional TOML or YAML file; the environment wins."""
 
 from __future__ import annotations
 
@@ -54,6 +54,16 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(32 << 20, ge=1024, description="largest request body")
     max_errors: int = Field(1000, ge=1, description="most errors in one request")
     excerpt_lines: int = Field(50, ge=1, le=2000, description="lines of the excerpt")
+    hooks: dict[str, Any] = Field(
+        {}, repr=False, description="webhooks that are taken in, as tables of the file (docs/connect.md)"
+    )
+    notify: dict[str, Any] = Field(
+        {}, repr=False, description="where answers go, as tables of the file (docs/connect.md)"
+    )
+    public_url: str = Field("", description="address under which people reach this service; links in messages begin so")
+    link_secret: str | None = Field(
+        None, repr=False, description="what approval links are signed with; default: a key made in the data directory"
+    )
 
     @field_validator("redact", mode="before")
     @classmethod
@@ -108,6 +118,13 @@ def dotenv(file: Path) -> dict[str, str]:
 def _toml(path: str | None) -> dict[str, Any]:
     if not path:
         return {}
+    if path.endswith((".yaml", ".yml")):
+        from devops_agent import yamlfile
+
+        found = yamlfile.read(Path(path)) or {}
+        if not isinstance(found, dict):
+            raise ConfigError(f"{path}: expected settings as `name: value`")
+        return found
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
