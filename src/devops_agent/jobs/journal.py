@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, select
 
 from devops_agent.errors import LeaseLost
-from devops_agent.jobs import audit
+from devops_agent.jobs import audit, feed
 from devops_agent.jobs.tables import jobs, journal, reading
 from devops_agent.model import now
 
@@ -87,8 +87,10 @@ class FencedJournal(_Read):
             if connection.execute(mine.with_for_update()).first() is None:
                 raise LeaseLost(f"{self.job} belongs to another worker")
             connection.execute(insert(journal), self._gathered)
-            for row in self._gathered:
-                audit.kept(connection, self.job, row["key"], json.loads(row["value"]))
+            kept = [(row["key"], json.loads(row["value"])) for row in self._gathered]
+            for key, value in kept:
+                audit.kept(connection, self.job, key, value)
+            feed.tell_kept(connection, self.job, kept)
         self._gathered = []
         self._written = time.monotonic()
 

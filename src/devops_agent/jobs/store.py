@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Engine, RowMapping, and_, delete, func, insert, not_, or_, select, update
 
 from devops_agent.errors import NotFound, RequestError
-from devops_agent.jobs import audit, experience
+from devops_agent.jobs import audit, experience, feed
 from devops_agent.jobs.decisions import Decision, decide
 from devops_agent.jobs.journal import FencedJournal, StoredJournal
 from devops_agent.jobs.rows import FINISHED as FINISHED
@@ -26,7 +26,7 @@ from devops_agent.jobs.rows import BatchRow as BatchRow
 from devops_agent.jobs.rows import Claim as Claim
 from devops_agent.jobs.rows import JobRow as JobRow
 from devops_agent.jobs.rows import job_row, time_of
-from devops_agent.jobs.tables import batches, jobs, journal, reading
+from devops_agent.jobs.tables import batches, events, jobs, journal, reading
 from devops_agent.model import SCHEMA_VERSION, Approval, Incident, Report, now
 from devops_agent.report import called, report
 
@@ -68,6 +68,7 @@ class Jobs:
                 "fence": 0,
                 "tries": 0,
                 "version": SCHEMA_VERSION,
+                "place": incident.place,
             }
             for number, incident in enumerate(incidents, 1)
         ]
@@ -78,6 +79,7 @@ class Jobs:
             connection.execute(insert(jobs), rows)
             for row in rows:
                 audit.append(connection, str(row["id"]), "submitted", requester or "unknown", {"title": row["title"]})
+            feed.tell_queued(connection, batch, rows)
         self._tell()
         return Batch(batch, tuple(str(row["id"]) for row in rows))
 
@@ -108,6 +110,8 @@ class Jobs:
                 "started": row["started"] or stamp,
             }
             connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(**values))
+            if row["status"] == "running" or row["started"] is None:
+                feed.tell(connection, row["id"], "running")
         return Claim(
             id=row["id"],
             fence=row["fence"] + 1,
@@ -158,6 +162,7 @@ class Jobs:
             values |= {"waiting": None, "owner": None, "lease": None, "fence": row["fence"] + 1, "progress": 100}
             connection.execute(update(jobs).where(jobs.c.id == job).values(**values))
             audit.append(connection, job, "cancelled", by, {"reason": reason})
+            feed.tell(connection, job, "cancelled", {"by": by, "reason": reason})
         self._tell()
         return True
 
@@ -180,6 +185,7 @@ class Jobs:
         with self.engine.begin() as connection:
             row = self._find(connection, job)
             decision = decide(connection, row, fingerprint, Decision(granted, by, reason))
+            feed.tell(connection, job, "decided", {"granted": granted, "by": by})
         self._tell()
         return decision
 
@@ -269,6 +275,7 @@ class Jobs:
         ended = select(jobs.c.id).where(jobs.c.status.in_(FINISHED), jobs.c.finished < old)
         with self.engine.begin() as connection:
             connection.execute(delete(journal).where(journal.c.job.in_(ended)))
+            connection.execute(delete(events).where(events.c.job.in_(ended)))
             gone = connection.execute(delete(jobs).where(jobs.c.status.in_(FINISHED), jobs.c.finished < old)).rowcount
             left = select(jobs.c.batch)
             connection.execute(delete(batches).where(batches.c.created < old, batches.c.id.not_in(left)))
@@ -285,6 +292,11 @@ class Jobs:
             ours = connection.execute(update(jobs).where(mine).values(**changed)).rowcount
             if ours and made is not None:
                 experience.count(connection, claim.id, made)
+            if ours and values["status"] == "waiting":
+                feed.tell_waiting(connection, claim.id, values["waiting"])
+            elif ours:
+                told = {key: values[key] for key in ("outcome", "cause", "title")}
+                feed.tell(connection, claim.id, values["status"], told)
         self._tell()
 
     def _find(self, connection: Any, job: str) -> RowMapping:

@@ -1,0 +1,150 @@
+"""What happens to jobs, in order, for those who watch: one numbered event for each thing that a person would notice.
+
+Events are written in the transaction of the change that they tell of, so that none is told that did not happen, and
+none is missed by who goes on from the last number that was seen. They are hints to look, not the truth: that is the
+journal, and the job's report.
+
+Kinds: `queued`, `running` (first claim, or taken over), `waiting` (with the reason), `decided`, `cancelled`, `done`,
+`error`; and the kept steps of a walk: `distil`, `health`, `diagnosis`, `plan`, `review`, `request`, `approval`,
+`recheck`, `brake`, `verification`, `action_started`, `action_ended`, `undo_started`, `undo_ended`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, insert, select
+
+from devops_agent.jobs.tables import events, reading
+from devops_agent.model import now
+
+MOST = 500
+"""Events that are read at once."""
+GAP_SECONDS = 3.0
+"""How long a missing number is waited for: another transaction may have taken it and not ended yet."""
+_STEPS = frozenset(
+    ("distil", "health", "diagnosis", "plan", "review", "request", "approval", "recheck", "brake", "verification")
+)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened; `id` grows."""
+
+    id: int
+    job: str
+    kind: str
+    data: dict[str, Any]
+    at: datetime
+
+
+def tell(connection: Connection, job: str, kind: str, data: dict[str, Any] | None = None) -> None:
+    """Write one event within the caller's transaction."""
+    connection.execute(insert(events), [_values(job, kind, data or {})])
+
+
+def tell_queued(connection: Connection, batch: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Write that these jobs were submitted."""
+    connection.execute(
+        insert(events), [_values(row["id"], "queued", {"batch": batch, "title": row["title"]}) for row in rows]
+    )
+
+
+def tell_waiting(connection: Connection, job: str, reason: str) -> None:
+    """Write that a job waits, unless that is the last thing that was said of it (some look again every second)."""
+    last = connection.execute(
+        select(events.c.kind, events.c.data).where(events.c.job == job).order_by(events.c.id.desc()).limit(1)
+    ).first()
+    if last is None or last.kind != "waiting" or json.loads(last.data).get("reason") != reason:
+        tell(connection, job, "waiting", {"reason": reason})
+
+
+def tell_kept(connection: Connection, job: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    """Write the events that belong to records just kept in a job's journal (key and value)."""
+    made = [_values(job, *step) for key, value in rows if (step := _step(key, value)) is not None]
+    if made:
+        connection.execute(insert(events), made)
+
+
+def since(engine: Engine, last: int, job: str | None = None, limit: int = MOST) -> list[Event]:
+    """Events after this number, of one job or of all, oldest first."""
+    query = select(events).where(events.c.id > last).order_by(events.c.id).limit(limit)
+    if job is not None:
+        query = query.where(events.c.job == job)
+    with reading(engine) as connection:
+        if connection.dialect.name != "sqlite":
+            query = query.where(events.c.id <= _whole(connection))
+        return [_event(row) for row in connection.execute(query).mappings()]
+
+
+def newest(engine: Engine) -> int:
+    """The number of the last event; 0 where there is none."""
+    with reading(engine) as connection:
+        return int(connection.execute(select(func.max(events.c.id))).scalar() or 0)
+
+
+def _whole(connection: Connection) -> int:
+    """Up to which number nothing can come in between any more.
+
+    Numbers are given out before transactions end, so that on Postgres 8 may be seen before 7. On SQLite writers come
+    one after the other.
+    """
+    latest = connection.execute(select(events.c.id, events.c.at).order_by(events.c.id.desc()).limit(MOST)).all()
+    old = now().timestamp() - GAP_SECONDS
+    whole = latest[0].id if latest else 0
+    for later, earlier in itertools.pairwise(latest):
+        if later.at < old:
+            break
+        if later.id != earlier.id + 1:
+            whole = earlier.id
+    return int(whole)
+
+
+def _step(key: str, value: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Kind and data of the event for a kept record; None where nobody would notice."""
+    attempt, slash, name = key.partition("/")
+    if not slash:
+        attempt, name = "0", key
+    data = value.get("data", {})
+    facts: dict[str, Any] = {"attempt": int(attempt) + 1 if attempt.isdigit() else 1}
+    if name in _STEPS:
+        return name, facts | _facts(name, data)
+    if name.endswith(("/started", "/outcome")):
+        begun = name.endswith("/started")
+        kind = f"{'undo' if name.startswith('undo/') else 'action'}_{'started' if begun else 'ended'}"
+        facts["action"] = name.split("/")[1]
+        if not begun:
+            facts["status"] = data.get("status")
+        return kind, facts
+    return None
+
+
+def _facts(name: str, data: dict[str, Any]) -> dict[str, Any]:
+    wanted = {
+        "distil": ("lines_read", "failing"),
+        "diagnosis": ("cause", "confidence", "summary", "runbook"),
+        "plan": ("fingerprint",),
+        "review": ("verdict", "persons"),
+        "request": ("fingerprint", "persons", "expires"),
+        "approval": ("granted", "by"),
+        "brake": ("verdict",),
+        "verification": ("cause_gone", "over"),
+    }
+    facts = {key: data.get(key) for key in wanted.get(name, ())}
+    if name == "plan":
+        facts["actions"] = [each.get("tool") for each in data.get("actions", ())]
+    return facts
+
+
+def _values(job: str, kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {"job": job, "kind": kind, "data": json.dumps(data), "at": now().timestamp()}
+
+
+def _event(row: Any) -> Event:
+    at = datetime.fromtimestamp(row["at"], UTC)
+    return Event(id=row["id"], job=row["job"], kind=row["kind"], data=json.loads(row["data"]), at=at)
