@@ -34,6 +34,7 @@ from devops_agent.policy import Policy
 from devops_agent.run import Run
 from devops_agent.scan import Signatures
 from devops_agent.tools import fresh
+from devops_agent.tools.outward import Outward
 from devops_agent.tools.toolbox import Toolbox
 from devops_agent.verify import first_look, recheck, verify
 
@@ -64,10 +65,13 @@ def _walk(incident: Incident, agent: Agent, place: Place, run: Run, toolbox: Too
     if run.joined(digest):
         return
     before = run.step("health", first_look, incident, toolbox)
+    known = toolbox.outward = Outward(place)
+    known.reported(digest)
     for number in range(agent.max_attempts):
         attempt = run.scope(number)
-        look = Look(toolbox, attempt, failing(before, run))
+        look = Look(toolbox, attempt, failing(before, run), known.learn)
         diagnosis = attempt.step("diagnosis", agent.planner.diagnose, digest, run.history(), look)
+        known.recall(diagnosis.looked)
         proposal = attempt.step("proposal", agent.planner.propose, diagnosis, attempt)
         plan = attempt.step("plan", preview, diagnosis, proposal, toolbox, place)
         ruling = attempt.step("review", agent.policy.review, plan, place)
@@ -80,6 +84,7 @@ def _walk(incident: Incident, agent: Agent, place: Place, run: Run, toolbox: Too
         if verification.over or not outcomes or _unknown(outcomes) or stopped((*outcomes, *undone)):
             return
         digest = attempt.step("again", distil_fresh, digest, toolbox, marks, agent)
+        known.reported(digest)
 
 
 def failing(before: Health, run: Run) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from devops_agent.errors import ToolError
@@ -24,10 +26,20 @@ class Probes(Protocol):
 
 
 class Look:
-    """Asks probes, keeping every answer in the journal, so that a walk after a crash sees what the first one saw."""
+    """Asks probes, keeping every answer in the journal, so that a walk after a crash sees what the first one saw.
 
-    def __init__(self, toolbox: Probes, run: Run, failing: tuple[str, ...] = ()) -> None:
+    `learn` is told what each look showed and what it was asked with.
+    """
+
+    def __init__(
+        self,
+        toolbox: Probes,
+        run: Run,
+        failing: tuple[str, ...] = (),
+        learn: Callable[[str, dict[str, Any]], None] | None = None,
+    ) -> None:
         self.place = toolbox.place
+        self._learn = learn
         self.failing = failing
         self.seen: list[Evidence] = []
         self._run = run
@@ -39,6 +51,8 @@ class Look:
         call = f"{probe}({', '.join(f'{key}={value}' for key, value in sorted(args.items()))})"
         number = self._asked[call] = self._asked.get(call, 0) + 1
         evidence = self._run.step(f"look/{call}#{number}", self._ask, f"{call}#{number}", probe, args)
+        if self._learn is not None:
+            self._learn(json.dumps(evidence.data, default=str) if evidence.data is not None else "", args)
         self.seen.append(evidence)
         return evidence
 

@@ -113,6 +113,7 @@ class Tool:
         effect: Effect,
         repeatable: bool,
         needs: tuple[str, ...],
+        outward: tuple[str, ...] = (),
     ) -> None:
         self.function = function
         self.name = function.__name__
@@ -120,6 +121,7 @@ class Tool:
         self.effect: Effect = effect
         self.repeatable = repeatable
         self.needs = needs
+        self.outward = outward
         self.guards: dict[str, Function] = {}
         self.__doc__ = function.__doc__
 
@@ -212,12 +214,15 @@ def _called(function: Function, values: dict[str, Any]) -> Any:
 @overload
 def probe(function: Function) -> Tool: ...
 @overload
-def probe(*, needs: tuple[str, ...]) -> Callable[[Function], Tool]: ...
-def probe(function: Function | None = None, *, needs: tuple[str, ...] = ()) -> Tool | Callable[[Function], Tool]:
-    """Mark a function that looks and changes nothing. `needs`: programs without which it is not offered."""
+def probe(*, needs: tuple[str, ...] = (), outward: tuple[str, ...] = ()) -> Callable[[Function], Tool]: ...
+def probe(
+    function: Function | None = None, *, needs: tuple[str, ...] = (), outward: tuple[str, ...] = ()
+) -> Tool | Callable[[Function], Tool]:
+    """Mark a function that looks and changes nothing. `needs`: programs without which it is not offered; `outward`:
+    parameters that leave the machine (`tools.outward`)."""
     if function is not None:
         return Tool(function, "probe", "read", True, needs)
-    return lambda f: Tool(f, "probe", "read", True, needs)
+    return lambda f: Tool(f, "probe", "read", True, needs, outward)
 
 
 def change(*, effect: Effect, repeatable: bool = False, needs: tuple[str, ...] = ()) -> Callable[[Function], Tool]:

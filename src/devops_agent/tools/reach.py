@@ -10,12 +10,13 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 
 from devops_agent.errors import AgentError, NotAllowed, ToolError
 from devops_agent.inventory import HealthCheck, Place
 from devops_agent.tools.base import Host
+from devops_agent.tools.outward import is_metadata
 
 BODY = 64 * 1024
 
@@ -92,8 +93,31 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Leave redirects to who asked: the status says where it leads."""
 
 
+def _checked(kind: type[HTTPConnection]) -> type[HTTPConnection]:
+    """A connection that says nothing to a metadata service, whatever name led to it."""
+
+    class Checked(kind):  # type: ignore[valid-type, misc]
+        def connect(self) -> None:
+            super().connect()
+            if is_metadata(str(self.sock.getpeername()[0])):
+                self.close()
+                raise ConnectionRefusedError
+
+    return Checked
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(_checked(HTTPConnection), request)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(_checked(HTTPSConnection), request)
+
+
 def _http_here(url: str, timeout: float, method: str) -> dict[str, Any]:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect, _Http, _Https)
     request = urllib.request.Request(url, method=method, headers={"User-Agent": "devops-agent"})  # noqa: S310
     try:
         with opener.open(request, timeout=timeout) as answer:
@@ -127,7 +151,7 @@ def _answer(status: int, headers: Any, body: str) -> dict[str, Any]:
 
 def _http_there(host: Host, url: str, timeout: float, method: str) -> dict[str, Any]:
     marker = "\n--devops-agent-status--"
-    limits = ("--max-time", f"{timeout:g}", "--max-filesize", str(BODY * 16))
+    limits = ("--max-time", f"{timeout:g}", "--max-filesize", str(BODY * 16), "--globoff", "--proto", "=http,https")
     asked = ("-X", method) if method != "HEAD" else ("-I",)
     ended = host.attempt(
         "curl",
@@ -151,8 +175,8 @@ def _http_there(host: Host, url: str, timeout: float, method: str) -> dict[str, 
 
 def _tcp_here(address: str, port: int, timeout: float) -> str | None:
     try:
-        with socket.create_connection((address, port), timeout=timeout):
-            return None
+        with socket.create_connection((address, port), timeout=timeout) as connection:
+            return "not allowed: a metadata service" if is_metadata(str(connection.getpeername()[0])) else None
     except OSError as error:
         return reason(error)
 

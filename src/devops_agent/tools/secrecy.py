@@ -20,7 +20,8 @@ _SECRET_VALUE = re.compile(
 )
 _SECRET_FILES = re.compile(
     r"^/etc/(g?shadow|sudoers)|/\.ssh/(id_[^/]*|[^/]*_key)$|\.(key|p12|pfx|jks|keystore)$|/\.(netrc|pgpass|npmrc|pypirc|git-credentials)$"
-    r"|/\.(aws|docker|kube|gnupg)/|^/proc/[^/]+/(environ|mem)$|^/(dev|sys/firmware)/|/ssl/private/|/etc/ssh/ssh_host_[^/]*_key$"
+    r"|/\.(aws|azure|docker|kube|gnupg|password-store)/|/\.config/(gcloud|gh|op)/|/\.(my\.cnf|vault-token|htpasswd|terraformrc)$"
+    r"|/\.(\w*_history|lesshst|viminfo)$|^/(var/)?run/secrets/|\.(keytab|kdbx|ovpn|tfstate)$|/\.git/config$|^/proc/[^/]+/(environ|mem)$|^/(dev|sys/firmware)/|/ssl/private/|/etc/ssh/ssh_host_[^/]*_key$"
 )
 _GUARD = re.compile(
     r"verif|check(sum)?s?$|auth|tls|ssl|selinux|apparmor|seccomp|csrf|password|encrypt|fsync|protected-mode|sign", re.I

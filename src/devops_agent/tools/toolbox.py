@@ -23,13 +23,15 @@ from devops_agent.tools import checks, registry
 from devops_agent.tools.base import Host, Tool
 from devops_agent.tools.commands import Bench, foreseen, perform, restores
 from devops_agent.tools.hosts import connect
+from devops_agent.tools.outward import Outward
 
 COPIES = "copies"
 _OUTPUT = 16_000
 
 
 class Toolbox:
-    """Tools at one place. `redact` masks secrets in everything that comes back from a host."""
+    """Tools at one place. `redact` masks secrets in everything that comes back from a host; `outward` keeps probes from
+    asking for what a planner made up on the network (None: they may ask for anything)."""
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Toolbox:
         self.data_dir = data_dir
         self._tools = dict(registry.tools() if tools is None else tools)
         self._redact = redact
+        self.outward: Outward | None = None
         self._hosts: dict[str, Host] = {}
         self._lock = threading.Lock()
 
@@ -58,7 +61,11 @@ class Toolbox:
         checked = tool.check(dict(args))
         host = self.host(checked)
         self._needs(tool, host)
+        if self.outward is not None:
+            self.outward.require(tool.outward, checked)
         found = self._guarded(lambda: tool.call(self._values(host, checked)))
+        if self.outward is not None and "url" in tool.outward and not self.outward.named(checked["url"]):
+            found = {**found, "body": "", "headers": {}}  # whose address only a log names need not be told what it says
         return cast(dict[str, Any], self._clean(found))
 
     def preview(self, step: Step, number: int, earlier: Sequence[Action] = ()) -> Action:

@@ -38,7 +38,7 @@ def certificate_info(
     return {"file": path, **facts, "wanted": wanted, "covers": all(_covered(name, facts["names"]) for name in wanted)}
 
 
-@probe(needs=("openssl",))
+@probe(needs=("openssl",), outward=("address", "name"))
 def tls_inspect(
     host: Host, place: Place, port: Port, address: str = "127.0.0.1", name: str | None = None
 ) -> dict[str, Any]:

@@ -50,6 +50,8 @@ def config_test(
         raise NotAllowed("config_test: give service or file")
     path = secrecy.require_readable(host, place, file)
     if kind in _TESTS:
+        if kind not in ("shell", "systemd") and not (place.service_with(file) or path.startswith("/etc/")):
+            raise NotAllowed(f"{file} is no configuration of the inventory, and {kind} would load what it names")
         ended = host.attempt(*_TESTS[kind], path, timeout=30, cwd=place.workspace)
         return {
             "valid": ended.code == 0,

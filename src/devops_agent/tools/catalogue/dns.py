@@ -17,7 +17,7 @@ _TYPES = {"A": 1, "NS": 2, "CNAME": 5, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 3
 _STATUS = {0: "ok", 1: "format error", 2: "server failure", 3: "no such name", 4: "not implemented", 5: "refused"}
 
 
-@probe
+@probe(outward=("name", "server"))
 def dns_lookup(host: Host, name: str, server: str | None = None, kind: Kind = "A", port: int = 53) -> dict[str, Any]:
     """What a name resolves to: as programs on the host see it (hosts file and all), or asked of one DNS server.
 

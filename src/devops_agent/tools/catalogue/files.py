@@ -65,8 +65,8 @@ def read_file(
 
 @probe
 def file_hash(host: Host, place: Place, path: str) -> dict[str, Any]:
-    """SHA-256 and size of a file (up to 64 MiB)."""
-    full = place.path(path)
+    """SHA-256 and size of a file (up to 64 MiB). Files that hold secrets are refused: a hash can be guessed at."""
+    full = secrecy.require_readable(host, place, path)
     found = host.stat(full)
     if found is None or found.kind != "file":
         raise CommandFailed(f"{path}: no such file")

@@ -16,7 +16,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Timeout = Annotated[float, Field(gt=0, le=60)]
 
 
-@probe
+@probe(outward=("address",))
 def tcp_check(host: Host, port: Port, address: str = "127.0.0.1", timeout: Timeout = 5.0) -> dict[str, Any]:
     """Whether a TCP connection comes about: `open`; `error` is refused, timeout, unresolved, unreachable, reset."""
     if address.startswith("-") or not address.strip():
@@ -24,7 +24,7 @@ def tcp_check(host: Host, port: Port, address: str = "127.0.0.1", timeout: Timeo
     return {"address": address, "port": port, **reach.tcp(host, address, port, timeout)}
 
 
-@probe
+@probe(outward=("url",))
 def http_check(host: Host, url: str, timeout: Timeout = 5.0) -> dict[str, Any]:
     """Ask for an HTTP address: `status` (None without an answer), `error`, the start of the body. Redirects are not
     followed.

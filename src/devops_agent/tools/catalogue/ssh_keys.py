@@ -26,7 +26,7 @@ _KEY = re.compile(r"((?:ssh-|ecdsa-|sk-)[\w@.-]{3,60}) (AAAA[A-Za-z0-9+/=]{20,})
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 
 
-@probe(needs=("ssh-keyscan", "ssh-keygen"))
+@probe(needs=("ssh-keyscan", "ssh-keygen"), outward=("server",))
 def host_key(host: Host, place: Place, server: str, file: str, port: Port = 22) -> dict[str, Any]:
     """The keys that a server offers, against a known_hosts file and the fingerprints that the team has written down.
 
