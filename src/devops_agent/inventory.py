@@ -7,6 +7,7 @@ touches a machine.
 from __future__ import annotations
 
 import os.path
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -77,14 +78,27 @@ class Service(Part):
     labels: dict[str, str] = {}
 
 
+def _memory(value: Any) -> Any:
+    """An amount of memory in bytes, from `64mb` and the like."""
+    found = re.fullmatch(r"(?i)\s*(\d{1,9})\s?([kmgt]?)i?b?\s*", value) if isinstance(value, str) else None
+    return int(found[1]) * 1024 ** ("", "k", "m", "g", "t").index(found[2].lower()) if found else value
+
+
+Memory = Annotated[int, BeforeValidator(_memory)]
+
+
 class Datastore(Part):
-    """A database or cache, with the address by which the agent may look into it."""
+    """A database or cache, with the address by which the agent may look into it.
+
+    `memory` is how much may be given to it (bytes, or `64mb`); up to there its limit may be raised.
+    """
 
     kind: str
     admin: str | None = None
     url: str | None = None
     config: str | None = None
     service: str | None = None
+    memory: Memory | None = None
     host: HostSpec | None = None
 
 

@@ -88,10 +88,31 @@ def test_documented_memory(tmp_path, comment, said):
     (tmp_path / "redis.conf").write_text(f"{comment}\nmaxmemory 6mb\n")
     stores = {"cache": {"kind": "redis", "url": "redis://127.0.0.1:6379", "config": "redis.conf"}}
     box = toolbox(tmp_path, datastores=stores)
-    assert box.probe("memory_documented", {"datastore": "cache"})["bytes"] == said
+    seen = box.probe("memory_documented", {"datastore": "cache"})
+    assert (seen["bytes"], seen["hinted"]) == (None, said)
     assert box.probe("datastore_of", {"port": 6379})["name"] == "cache"
     with pytest.raises(ToolError, match="cannot tell"):
         box.probe("datastore_of", {"kind": "postgres"})
+
+
+@pytest.mark.parametrize(
+    ("stated", "template", "said"),
+    [
+        ("64mb", "", 64 << 20),
+        (64 << 20, "maxmemory 32mb\n", 64 << 20),
+        (None, "maxmemory 32mb\n# maxmemory 64mb\n", 32 << 20),
+        (None, "maxmemory 33554432\n", 32 << 20),
+        (None, "# maxmemory 64mb\n", None),
+        (None, "maxmemory 32mb\nmaxmemory 64mb\n", None),
+    ],
+)
+def test_stated_memory(tmp_path, stated, template, said):
+    (tmp_path / "redis.conf").write_text("maxmemory 6mb\n")
+    (tmp_path / "redis.example").write_text(template)
+    more = {"memory": stated} if stated else {}
+    stores = {"cache": {"kind": "redis", "config": "redis.conf", "service": "redis", **more}}
+    box = toolbox(tmp_path, datastores=stores, services={"redis": {"templates": ["redis.example"]}})
+    assert box.probe("memory_documented", {"datastore": "cache"})["bytes"] == said
 
 
 def npm(tmp_path, manifest, locked):

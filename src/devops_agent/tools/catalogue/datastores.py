@@ -10,6 +10,7 @@ from devops_agent.inventory import Datastore, Place
 from devops_agent.tools.base import Host, probe
 
 _AMOUNT = re.compile(r"(?i)\b(\d{1,6})\s?([kmg])i?b\b")
+_SETTING = re.compile(r"(?im)^[ \t]*maxmemory[ \t]+(\d{1,12})[ \t]?([kmg]?)b?[ \t]*$")
 _MEANT = re.compile(r"(?i)set aside|reserved for|budget|may use|up to")
 
 
@@ -28,22 +29,38 @@ def datastore_of(place: Place, port: int | None = None, kind: str | None = None)
 
 @probe
 def memory_documented(host: Host, place: Place, datastore: str) -> dict[str, Any]:
-    """What a datastore's configuration file says in a comment about the memory that is set aside for it, in bytes.
+    """How much memory may be given to a datastore, in bytes: `bytes` where the team states it, `hinted` where not.
 
-    Only a single amount in a comment that says so counts; `bytes` is None otherwise.
+    It is stated by the inventory (`memory`), or as a setting in a template of its service. What only a comment says is
+    `hinted`: a person is asked about it. A single amount in a comment that says so counts, otherwise it is None.
     """
-    config = place.inventory.datastores[datastore].config
-    if not config:
-        raise NotFound(f"datastores.{datastore}.config: the inventory names no configuration file")
-    text = host.read(place.path(config)).decode("utf-8", "replace")
-    comments = [line for line in text.splitlines() if line.lstrip().startswith(("#", ";"))]
-    said = [line.strip() for line in comments if _MEANT.search(line) and _AMOUNT.search(line)]
+    entry = place.inventory.datastores[datastore]
+    stated = entry.memory or _set_by_template(host, place, entry)
+    if not entry.config:
+        if stated:
+            return {"file": None, "bytes": stated, "hinted": None, "comment": ""}
+        raise NotFound(f"datastores.{datastore}: the inventory names neither `memory` nor a configuration file")
+    said = [line for line in _comments(host, place, entry.config) if _MEANT.search(line) and _AMOUNT.search(line)]
     amounts = {_bytes(*found) for line in said for found in _AMOUNT.findall(line)}
-    return {"file": config, "bytes": amounts.pop() if len(amounts) == 1 else None, "comment": " ".join(said)[:400]}
+    hinted = amounts.pop() if len(amounts) == 1 else None
+    return {"file": entry.config, "bytes": stated, "hinted": hinted, "comment": " ".join(said)[:400]}
+
+
+def _comments(host: Host, place: Place, file: str) -> list[str]:
+    text = host.read(place.path(file)).decode("utf-8", "replace")
+    return [line.strip() for line in text.splitlines() if line.lstrip().startswith(("#", ";"))]
+
+
+def _set_by_template(host: Host, place: Place, entry: Datastore) -> int | None:
+    """The one amount to which the templates of its service set `maxmemory`."""
+    templates = place.service(entry.service).templates if entry.service else ()
+    texts = host.read_many(*map(place.path, templates), limit=65536).values() if templates else ()
+    found = {_bytes(*one) for text in texts for one in _SETTING.findall(text.decode("utf-8", "replace"))}
+    return found.pop() if len(found) == 1 else None
 
 
 def _bytes(number: str, unit: str) -> int:
-    return int(number) * int(1024 ** ("kmg".index(unit.lower()) + 1))
+    return int(number) << 10 * ("", "k", "m", "g").index(unit.lower())
 
 
 def _has_port(place: Place, datastore: Datastore, port: int) -> bool:
