@@ -6,7 +6,9 @@ meanwhile, which is why those imports stand inside the function.
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from devops_agent.distil.excerpt import Excerpt
     from devops_agent.distil.source import Text
     from devops_agent.model import Digest, Incident
+
+_LATER = "devops_agent.distil.hits"
+"""What the later steps import, all of it."""
 
 CHARS = 20_000
 """Characters of an excerpt of up to 50 lines: what a model is asked to read. More lines may have more."""
@@ -43,14 +48,18 @@ def distil_source(
 
     Where nobody asks which signatures matched (`matched` False), they only help to find the windows of a large log.
     """
-    with ThreadPoolExecutor(1) as background:
-        reading = background.submit(read, source, signatures)
-        from devops_agent.distil.excerpt import choose
-        from devops_agent.distil.hits import hits
-        from devops_agent.distil.view import View
+    if _LATER in sys.modules:
+        text = read(source, signatures)
+    else:
+        with ThreadPoolExecutor(1) as background:
+            reading = background.submit(read, source, signatures)
+            import_module(_LATER)
+            text = reading.result()
+    from devops_agent.distil.excerpt import choose
+    from devops_agent.distil.hits import hits
+    from devops_agent.distil.view import View
 
-        known = _baseline(baseline)
-        text = reading.result()
+    known = _baseline(baseline)
     excerpt = choose(View(text.messages), lines, chars or max(CHARS, 300 * lines), known)
     return _digest(text, excerpt, "baseline" if known else "plain").model_copy(
         update={"hits": hits(text, signatures, excerpt)} if matched else {}

@@ -15,14 +15,13 @@ KEPT = 20
 def hits(text: Text, signatures: Signatures, excerpt: Excerpt) -> tuple[Hit, ...]:
     """One hit per pattern that counts, most decisive first."""
     redactor = Redactor()
-    numbers = {(pattern.owner, pattern.number, pattern.role): at for at, pattern in enumerate(signatures.patterns)}
     results = []
     for found in signatures.find([message.text for message in text.messages]):
         best = max(found.lines, key=lambda index: (excerpt.weight(index), -index))
         line = text.messages[best].text
         masked = redactor.text(line)
         pattern = found.pattern
-        match = signatures.regex(numbers[pattern.owner, pattern.number, pattern.role]).search(line)
+        match = signatures.regex(found.index).search(line)
         kept = sorted(sorted(found.lines, key=lambda index: (-excerpt.weight(index), index))[:KEPT])
         results.append(
             Hit(

@@ -6,7 +6,10 @@ These shapes belong to no single failure, so they are not in the runbooks. They 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+
+from devops_agent.scan import literals
 
 _NAME = r"[a-z0-9](?:[\w.-]{0,250}[\w])?"
 
@@ -53,9 +56,26 @@ _SHAPES: tuple[tuple[str, ...], ...] = (
         r"\bto (?P<host>\d{1,3}(?:\.\d{1,3}){3})\b",
     ),
 )
-_REGEXES = [re.compile(source) for group in _SHAPES for source in group]
+
+
+class _Shape:
+    """An expression, compiled when a text first holds what it needs."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.needs = literals(source)
+
+    @cached_property
+    def search(self) -> Callable[[str], re.Match[str] | None]:
+        return re.compile(self.source).search
+
+    def possible(self, lower: str) -> bool:
+        return all(any(map(lower.__contains__, each)) for each in self.needs)
+
+
+_REGEXES = [_Shape(source) for group in _SHAPES for source in group]
 _DECISIVE = [
-    re.compile(source)
+    _Shape(source)
     for source in (
         r"(?:^|[\s\"'`(])(?P<library>(?:/[\w./+-]{1,200}/)?lib[\w+-]{1,60}\.so(?:\.[\d.]{1,20})?)\b",
         r"[\"'`](?P<path>(?:\.{0,2}/)?[\w@.+-]{1,80}(?:/[\w@.+-]{1,80}){1,15}/?)[\"'`]",
@@ -70,10 +90,13 @@ _DECISIVE = [
 def beside(known: Mapping[str, object], near: Iterable[str], wide: Iterable[str]) -> dict[str, str]:
     """Further facts from the decisive lines (`near`), then from the excerpt (`wide`); never one that is `known`."""
     found: dict[str, str] = {}
-    for lines, regexes in ((near, _REGEXES + _DECISIVE), (wide, _REGEXES)):
+    for given, shapes in ((near, _REGEXES + _DECISIVE), (wide, _REGEXES)):
+        lines = [line[:2000] for line in given]
+        lower = "\n".join(lines).lower()
+        searches = [shape.search for shape in shapes if shape.possible(lower)]
         for line in lines:
-            for regex in regexes:
-                match = regex.search(line[:2000])
+            for search in searches:
+                match = search(line)
                 for group, value in match.groupdict().items() if match else ():
                     name = group.removesuffix("_2")
                     if value and name not in known and name not in found:

@@ -7,6 +7,7 @@ of a source mean the same.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _OUTSIDE = {"s": r"[ \t]", "W": r"[^\w\n]", "D": r"[^\d\n]"}
 
@@ -16,6 +17,7 @@ def split_flags(source: str) -> tuple[str, bool]:
     return (source[4:], True) if source.startswith("(?i)") else (source, False)
 
 
+@lru_cache(maxsize=4096)
 def compiled(source: str) -> re.Pattern[str]:
     """The pattern of a runbook, ready for one line."""
     plain, ignore_case = split_flags(source)

@@ -9,20 +9,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from devops_agent.scan.grams import Grams
 from devops_agent.scan.pattern import Pattern
 from devops_agent.scan.text import Text
 
 SHORTEST = 12
 WIDEST = 2
 """An anchor's characters at least; strings of a clause at most."""
+PLAIN = 2
+"""Texts that are looked through without an index of all strings: building it costs as much as some thirty of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A pattern that counts, with the indices of the lines on which it matched."""
+    """A pattern that counts (`index`: its place among all), with the indices of the lines on which it matched."""
 
     pattern: Pattern
     lines: tuple[int, ...]
+    index: int
 
 
 class Signatures:
@@ -34,6 +38,10 @@ class Signatures:
         self._compiled: dict[int, re.Pattern[str]] = {}
         self._fingerprint = ""
         self._longest: list[tuple[str, ...]] | None = None
+        self._asked = 0
+        self._grams: Grams | None = None
+        self._holding: dict[str, list[int]] = {}
+        self._always: frozenset[int] = frozenset()
         self._by_owner: dict[str, list[int]] = {}
         for index, pattern in enumerate(self.patterns):
             self._by_owner.setdefault(pattern.owner, []).append(index)
@@ -90,7 +98,7 @@ class Signatures:
         matching there too, and whose `all` all match some line. `among` are the patterns that may match at all.
         """
         text = Text(lines)
-        wanted = self._possible(text, range(len(self.patterns)) if among is None else among)
+        wanted = self._possible(text, among)
         results: list[Found] = []
         for owner in dict.fromkeys(self.patterns[index].owner for index in sorted(wanted)):
             roles: dict[str, list[int]] = {"any": [], "all": [], "none": []}
@@ -99,8 +107,32 @@ class Signatures:
             results.extend(self._owner(roles, wanted, text))
         return results
 
-    def _possible(self, text: Text, among: Iterable[int]) -> set[int]:
+    def prepare(self) -> None:
+        """Build the index of all strings now: for who will look through many texts."""
+        if self._grams is not None:
+            return
+        holding: dict[str, list[int]] = {}
+        for index, pattern in enumerate(self.patterns):
+            for text in max(pattern.literals, key=_length) if pattern.literals else ():
+                holding.setdefault(text, []).append(index)
+        self._always = frozenset(index for index, pattern in enumerate(self.patterns) if not pattern.literals)
+        self._holding = holding
+        self._grams = Grams(text for pattern in self.patterns for clause in pattern.literals for text in clause)
+
+    def _possible(self, text: Text, among: Iterable[int] | None) -> set[int]:
         """Patterns whose longest clause stands in the text, found in one quick go: nearly all fall away here."""
+        self._asked += 1
+        if self._asked > PLAIN:
+            self.prepare()
+        if self._grams is None or text.indexed:
+            return self._one_by_one(text, range(len(self.patterns)) if among is None else among)
+        held = text.known(self._grams.held(text.lower))
+        found = {index for string in held & self._holding.keys() for index in self._holding[string]} | self._always
+        literals = [(index, self.patterns[index].literals) for index in found]
+        found = {index for index, clauses in literals if not any(map(held.isdisjoint, clauses))}
+        return found if among is None else found.intersection(among)
+
+    def _one_by_one(self, text: Text, among: Iterable[int]) -> set[int]:
         if self._longest is None:
             self._longest = [max(each.literals, key=_length) if each.literals else ("",) for each in self.patterns]
         holds = text.holds if text.indexed else text.lower.__contains__
@@ -122,7 +154,7 @@ class Signatures:
         hits = {index: lines for index, lines in hits.items() if lines}
         if not hits:
             return []
-        return [Found(self.patterns[index], tuple(lines)) for index, lines in (hits | needed).items()]
+        return [Found(self.patterns[index], tuple(lines), index) for index, lines in (hits | needed).items()]
 
     def _match(self, index: int, text: Text) -> list[int]:
         """Indices of the lines on which the pattern matches. It is compiled only if a line holds all its clauses."""

@@ -1,0 +1,41 @@
+"""Which of thousands of strings stand in a short text, without looking for each of them.
+
+Of every string one run of four characters is kept, the rarest among all strings. A text has at most as many runs as
+characters; only strings whose run is one of them are looked for. Shorter strings are runs themselves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+WIDTH = 4
+
+
+class Grams:
+    """An index over strings; `held` answers for one text after the other."""
+
+    def __init__(self, strings: Iterable[str]) -> None:
+        wanted = set(strings)
+        self._short = [frozenset(each for each in wanted if len(each) == width) for width in range(1, WIDTH)]
+        long = sorted(each for each in wanted if len(each) >= WIDTH)
+        times = Counter(run for each in long for run in _runs(each, WIDTH))
+        index: dict[str, list[str]] = {}
+        for each in long:
+            index.setdefault(min(sorted(_runs(each, WIDTH)), key=times.__getitem__), []).append(each)
+        self._index = {run: tuple(found) for run, found in index.items()}
+        self._known = frozenset(index)
+
+    def held(self, text: str) -> set[str]:
+        """The strings that stand in the text."""
+        index = self._index
+        found = {each for run in self._known & _runs(text, WIDTH) for each in index[run] if each in text}
+        for width, short in enumerate(self._short, 1):
+            if short:
+                found |= short & _runs(text, width)
+        return found
+
+
+def _runs(text: str, width: int) -> set[str]:
+    """All runs of so many characters."""
+    return {text[start : start + width] for start in range(len(text) - width + 1)}
