@@ -41,13 +41,19 @@ def verify(
     def look() -> Verification:
         return judge(plan, outcomes, before, toolbox)
 
-    if not any(outcome.status in ("succeeded", "already", "unknown") for outcome in outcomes):
+    if not any(outcome.status in ("succeeded", "already", "unknown") for outcome in outcomes) or in_vain(outcomes):
         return attempt.step("verification", look)
     first = attempt.patiently("verified", look, lambda seen: seen.over or not (seen.after or seen.checks))
     if not first.over:
         return attempt.step("verification", lambda: first)
     attempt.pause("settled", settle)
     return attempt.step("verification", look)
+
+
+def in_vain(outcomes: tuple[Outcome, ...]) -> bool:
+    """Whether an action failed, and not because its time was over: then there is nothing that could still come."""
+    failed = [outcome.output for outcome in outcomes if outcome.status == "failed"]
+    return bool(failed) and not any(" within " in output for output in failed)
 
 
 def judge(plan: Plan, outcomes: tuple[Outcome, ...], before: Health, toolbox: Toolbox) -> Verification:

@@ -114,9 +114,24 @@ def test_a_service_that_does_not_stay_up_is_not_told_as_started(
     assert eventually(lambda: tools.run_check("health:shop").passed)
     (workspace / "sv" / "shop" / "run").write_text("#!/bin/sh\nsleep 0.2; exit 1\n")
     action = tools.preview(step("restart_service"), 1)
-    short = action.commands[-1].model_copy(update={"limit": 3.0})
-    outcome = tools.apply(action.model_copy(update={"commands": (*action.commands[:-1], short)}))
+    begun = time.monotonic()
+    outcome = tools.apply(action)
     assert outcome.status == "failed"
+    assert "keeps ending" in outcome.output
+    assert time.monotonic() - begun < 18
+
+
+@runit
+def test_what_starts_at_the_third_time_is_no_crash_loop(box: Box, shop: dict[str, Any], workspace: Path) -> None:
+    tools = box(**shop)
+    assert eventually(lambda: tools.run_check("health:shop").passed)
+    tries = workspace / "tries"
+    again = f"echo x >> {tries}; [ $(wc -l < {tries}) -ge 3 ] || exit 1; exec sleep 60"
+    (workspace / "sv" / "shop" / "run").write_text(f"#!/bin/sh\n{again}\n")
+    assert tools.apply(tools.preview(step("restart_service"), 1)).status == "succeeded"
+    seen = tools.probe("service_settles", {"service": "shop"})
+    assert (seen["stays"], seen["how"], seen["ends"]) == (True, "up", 0)
+    assert tries.read_text() == "x\n" * 3
 
 
 @runit

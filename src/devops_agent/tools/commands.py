@@ -283,9 +283,8 @@ def _wait(command: Wait, bench: Bench) -> str:
         if result.passed or not command.expect:
             return result.detail
         if time.monotonic() >= deadline:
-            raise ToolError(
-                f"{' and '.join(command.expect)} did not come true within {command.limit:g} s: {result.detail}"
-            )
+            never = f"did not come true within {command.limit:g} s" if command.limit else "is not so"
+            raise ToolError(f"{' and '.join(command.expect)} {never}: {result.detail}")
         time.sleep(min(pause, max(deadline - time.monotonic(), 0.01)))
         pause = min(pause * 1.5, 2.0)
 

@@ -31,7 +31,8 @@ def status(host: Host, place: Place, name: str) -> Status:
     """`{state, pid, since, seconds, restarts, enabled, detail, supervisor}`.
 
     `state` is running, starting, stopped, failed, missing or unknown; `since` (seconds since 1970) and `seconds` say
-    how long it has been running, None where it is not.
+    how long it has been running, None where it is not. `given_up`: its supervisor will not start it again by itself.
+    `ended` changes each time it ends, where that can be told.
     """
     service = place.service(name)
     ask = {
@@ -44,6 +45,7 @@ def status(host: Host, place: Place, name: str) -> Status:
     }[service.supervisor]
     found: Status = {"service": name, "state": "unknown", "pid": None, "since": None, "seconds": None, "restarts": None}
     found |= {"enabled": None, "detail": "", "supervisor": service.supervisor or "command", "reload_needed": False}
+    found |= {"given_up": False, "ended": None}
     found |= ask(host, place, name, service)
     process = processes.look(host, found["pid"]) if found["pid"] and found["seconds"] is not None else None
     if process and abs(processes.age(host, process) - found["seconds"]) <= 2:
@@ -122,6 +124,8 @@ def _systemd(host: Host, place: Place, name: str, service: Service) -> Status:
         "enabled": shown.get("UnitFileState", "").startswith("enabled") if shown.get("UnitFileState") else None,
         "detail": ", ".join(filter(None, (shown.get("SubState"), shown.get("Result"), shown.get("ExecMainStatus")))),
         "reload_needed": shown.get("NeedDaemonReload") == "yes",
+        "given_up": shown["ActiveState"] == "failed",
+        "ended": shown.get("NRestarts"),
     }
     began = shown.get("ExecMainStartTimestampMonotonic", "0")
     if named == "running" and began.isdigit() and int(began):
@@ -142,7 +146,18 @@ def _runit(host: Host, place: Place, name: str, service: Service) -> Status:
         state = "failed"
     status_: Status = {"state": state, "pid": int(pid) if pid else None, "detail": line[:300]}
     status_["enabled"] = "normally down" not in rest
+    if state == "failed":
+        status_["ended"] = _last_change(host, folder(place, service, name))
     return status_ | (_running_for(host, float(seconds)) if word == "run" else {})
+
+
+def _last_change(host: Host, directory: str) -> str | None:
+    """The moment of a runit service's last change of state, to the nanosecond (a TAI64N label, in hex)."""
+    base = directory if directory.startswith("/") else f"/etc/service/{directory}"
+    try:
+        return host.read(f"{base}/supervise/status", 12).hex() or None
+    except CommandFailed:
+        return None
 
 
 def _supervisord(host: Host, place: Place, name: str, service: Service) -> Status:
@@ -156,6 +171,7 @@ def _supervisord(host: Host, place: Place, name: str, service: Service) -> Statu
     word, rest = found.groups()
     states = {"RUNNING": "running", "STARTING": "starting", "STOPPED": "stopped", "EXITED": "stopped"}
     status_: Status = {"state": states.get(word, "failed"), "detail": f"{word} {rest}".strip()}
+    status_["given_up"] = word == "FATAL"
     if pid := re.search(r"pid (\d+)", rest):
         status_["pid"] = int(pid[1])
     if uptime := re.search(r"uptime (?:(\d+) days?, )?(\d+):(\d+):(\d+)", rest):
@@ -183,6 +199,8 @@ def _docker(host: Host, place: Place, name: str, service: Service) -> Status:
     status_["detail"] = f"{word}, exit {state.get('ExitCode')}" + (", OOMKilled" if state.get("OOMKilled") else "")
     policy = (shown.get("HostConfig") or {}).get("RestartPolicy") or {}
     status_["enabled"] = policy.get("Name") in ("always", "unless-stopped")
+    status_["ended"] = str(shown.get("RestartCount"))
+    status_["given_up"] = word in ("exited", "dead") and policy.get("Name") in (None, "", "no")
     started = re.sub(r"\.\d+", "", str(state.get("StartedAt", ""))).replace("Z", "+00:00")
     if state.get("Running") and started:
         since = datetime.fromisoformat(started).timestamp()

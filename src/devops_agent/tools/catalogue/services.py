@@ -11,7 +11,10 @@ from devops_agent.model import End, Run, Wait
 from devops_agent.tools import ownership, processes, reach, supervisors
 from devops_agent.tools.base import Commands, Host, change, probe
 
-_STAYS = ('result.state == "running"', "result.seconds >= 1")
+_LOOP = 4
+"""What ended so often while it was watched keeps ending."""
+_WATCHED = 4.0
+"""And was watched for so many seconds: what it needs may come up just after it."""
 
 
 @probe
@@ -26,11 +29,40 @@ def service_status(host: Host, place: Place, service: str) -> dict[str, Any]:
     return status | {"stale": bool(started and changed and changed > started + 0.5), "configured": changed or None}
 
 
+@probe
+def service_settles(host: Host, place: Place, service: str, seconds: int = 20) -> dict[str, Any]:
+    """Watch a service until it stays up, ends for good, keeps ending (a crash loop), or `seconds` (120) are over.
+
+    `stays` is true where it has been running for a second, or for three where it was seen to end before.
+    """
+    begun = time.monotonic()
+    ends: set[str] = set()
+    alone = place.service(service).supervisor in (None, "command")
+    while True:
+        status = supervisors.status(host, place, service)
+        ends |= {status["ended"]} - {None}
+        lasting = alone or (status["seconds"] or 0) >= (3 if len(ends) > 1 else 1)
+        watched = time.monotonic() - begun
+        if status["state"] == "running" and lasting:
+            how = "up"
+        elif status["given_up"]:
+            how = "ended for good: its supervisor has given it up"
+        elif len(ends) >= _LOOP and watched >= _WATCHED:
+            how = "keeps ending"
+        elif watched >= min(seconds, 120):
+            how = f"not up within {min(seconds, 120)} s"
+        else:
+            time.sleep(0.2 if host.local else 1.0)
+            continue
+        seen = {key: status[key] for key in ("state", "pid", "detail")}
+        return {"service": service, "stays": how == "up", "how": how, "ends": max(len(ends) - 1, 0), **seen}
+
+
 @change(effect="change", repeatable=True)
 def start_service(place: Place, service: str) -> Commands:
     """Start a service that does not run, with its supervisor, and see that it stays up."""
     yield from supervisors.commands(place, service, "start")
-    yield Wait(probe="service_status", args={"service": service}, expect=_lasting(place, service), limit=20)
+    yield _stays(service)
 
 
 @start_service.already
@@ -61,7 +93,7 @@ def restart_service(
         yield from (each for each in supervisors.commands(place, service, "start") if each not in tested)
     else:
         yield from supervisors.commands(place, service, "restart")
-    yield Wait(probe="service_status", args={"service": service}, expect=_lasting(place, service), limit=20)
+    yield _stays(service)
 
 
 @restart_service.pin
@@ -110,8 +142,8 @@ def _must_run(host: Host, place: Place, service: str) -> None:
         raise NotAllowed(f"service {service} does not run ({status['state']}); it must be started, not reloaded")
 
 
-def _lasting(place: Place, service: str) -> tuple[str, ...]:
-    return _STAYS if place.service(service).supervisor not in (None, "command") else _STAYS[:1]
+def _stays(service: str) -> Wait:
+    return Wait(probe="service_settles", args={"service": service}, expect=("result.stays == true",), limit=0)
 
 
 def _configured(host: Host, place: Place, service: str) -> float:
