@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, RowMapping, select, update
 
 from devops_agent.errors import ApprovalMismatch, RequestError
-from devops_agent.jobs import audit
+from devops_agent.jobs import audit, feed
 from devops_agent.jobs.journal import StoredJournal
 from devops_agent.jobs.tables import batches, jobs
 from devops_agent.model import Approval, ApprovalRequest, keep, now, revive
@@ -86,4 +86,5 @@ def _keep(stored: StoredJournal, attempt: str, decision: Approval) -> None:
         raise ApprovalMismatch(f"{stored.job} has been decided already")
     stored.put(key, keep(decision))
     audit.kept(stored.connection, stored.job, key, keep(decision))
+    feed.tell_kept(stored.connection, stored.job, [(key, keep(decision))])
     stored.connection.execute(update(jobs).where(jobs.c.id == stored.job).values(due=0.0, waiting="decided"))

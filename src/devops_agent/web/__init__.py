@@ -21,7 +21,7 @@ def create_app(
     from flask import Flask
 
     from devops_agent.config import load_settings
-    from devops_agent.web import api, decisions, origins, pages, problems, reports
+    from devops_agent.web import api, auth, decisions, live, origins, pages, problems, reports
     from devops_agent.web.backend import Backend
 
     settings = settings or load_settings()
@@ -36,7 +36,8 @@ def create_app(
     )
     app.extensions["devops_agent"] = Backend(settings, agent, work)
     problems.register(app, details=debug)
+    auth.register(app)
     origins.register(app, origins.Origins(settings.cors_origins, settings.allowed_hosts), api.PUBLIC)
-    for part in (api, decisions, reports, pages):
+    for part in (api, decisions, live, reports, pages):
         app.register_blueprint(part.blueprint)
     return app

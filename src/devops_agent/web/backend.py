@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from devops_agent.config import Settings
     from devops_agent.jobs.embedded import EmbeddedWorkers
     from devops_agent.jobs.store import Batch, Jobs
+    from devops_agent.jobs.watch import Watch
     from devops_agent.pipeline import Agent
     from devops_agent.planners.shelf import Shelf
     from devops_agent.web.body import Scenario
@@ -25,6 +26,8 @@ log = logging.getLogger("devops_agent.web")
 
 MOST_WAITING = 48
 """Requests that may wait for their results at the same time in one process; the server has more threads than that."""
+MOST_STREAMS = 128
+"""Streams of events that may be open at the same time in one process; each holds a thread."""
 EXPANDED = 4
 """Times the largest body that an uploaded archive may have once it is expanded."""
 _SLICE = 1.0
@@ -40,6 +43,8 @@ class Backend:
         self._work = work
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(MOST_WAITING)
+        self.streams = threading.BoundedSemaphore(MOST_STREAMS)
+        self._watch: Watch | None = None
         self._agent: Agent | None = None
         self._jobs: Jobs | None = None
         self._workers: EmbeddedWorkers | None = None
@@ -53,6 +58,16 @@ class Backend:
             self.start()
         assert self._jobs is not None  # noqa: S101  (start() sets it or raises)
         return self._jobs
+
+    @property
+    def watch(self) -> Watch:
+        """Who follows the events for all streams of this process."""
+        from devops_agent.jobs.watch import Watch
+
+        jobs = self.jobs
+        with self._lock:
+            self._watch = self._watch or Watch(jobs.engine, jobs.changed, self.stopping)
+            return self._watch
 
     @property
     def agent(self) -> Agent:
@@ -164,4 +179,6 @@ class Backend:
         """In a child of a fork: the parent's threads and connections are not ours."""
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(MOST_WAITING)
+        self.streams = threading.BoundedSemaphore(MOST_STREAMS)
+        self._watch = None
         self._jobs = self._agent = self._workers = self._shelf = None
