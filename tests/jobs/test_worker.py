@@ -156,5 +156,5 @@ def test_files_of_old_logs_are_deleted(jobs, tmp_path):
     for file in (old, fresh):
         file.write_text("x")
     os.utime(old, (time.time() - 91 * 86400,) * 2)
-    EmbeddedWorkers(worker(jobs, tmp_path), forget_days=90)._forget_logs()
+    EmbeddedWorkers(worker(jobs, tmp_path), forget_days=90)._forget()
     assert (old.exists(), fresh.exists()) == (False, True)

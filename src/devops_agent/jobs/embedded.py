@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from devops_agent.jobs import retention
 from devops_agent.jobs.store import Jobs
 from devops_agent.jobs.worker import Worker
 
 log = logging.getLogger("devops_agent.worker")
 _RECOVER_EVERY = 5.0
+_FORGET_EVERY = 60.0
 
 
 class EmbeddedWorkers:
@@ -63,19 +64,18 @@ class EmbeddedWorkers:
 
     def _recover(self) -> None:
         """Leases of dead neighbours (several processes of one machine share the database), and old jobs."""
+        forgets = 0.0
         while not self._stop.wait(_RECOVER_EVERY):
             try:
                 self.worker.recover()
-                self.jobs.forget(self.forget_days)
-                self._forget_logs()
+                if time.monotonic() >= forgets:
+                    forgets = time.monotonic() + _FORGET_EVERY
+                    self._forget()
             except SQLAlchemyError:
                 log.exception("recovery failed; trying again")
 
-    def _forget_logs(self) -> None:
-        """Delete the files of large logs that are older than what is kept of their jobs."""
-        folder = self.worker.data_dir / "logs" if self.worker.data_dir else None
-        old = time.time() - self.forget_days * 86400
-        for file in folder.glob("*.log") if folder else ():
-            with contextlib.suppress(FileNotFoundError):
-                if file.stat().st_mtime < old:
-                    file.unlink()
+    def _forget(self) -> None:
+        """Delete what is older than what is kept."""
+        self.jobs.forget(self.forget_days)
+        if self.worker.data_dir is not None:
+            retention.forget_files(self.jobs.engine, self.worker.data_dir, self.forget_days)

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, and_, delete, func, insert, not_, or_, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, not_, or_, select, update
 
 from devops_agent.errors import NotFound, RequestError
-from devops_agent.jobs import audit, experience, feed
+from devops_agent.jobs import audit, experience, feed, retention, search
 from devops_agent.jobs.decisions import Decision, decide
 from devops_agent.jobs.journal import FencedJournal, StoredJournal
 from devops_agent.jobs.rows import FINISHED as FINISHED
@@ -26,7 +26,7 @@ from devops_agent.jobs.rows import BatchRow as BatchRow
 from devops_agent.jobs.rows import Claim as Claim
 from devops_agent.jobs.rows import JobRow as JobRow
 from devops_agent.jobs.rows import job_row, time_of
-from devops_agent.jobs.tables import batches, events, jobs, journal, reading
+from devops_agent.jobs.tables import batches, jobs, reading
 from devops_agent.model import SCHEMA_VERSION, Approval, Incident, Report, now
 from devops_agent.report import called, report
 
@@ -48,6 +48,19 @@ class Jobs:
         self, incidents: Sequence[Incident], requester: str = "", options: dict[str, Any] | None = None
     ) -> Batch:
         """Queue one job for each incident, durably, all or none."""
+        with self.engine.begin() as connection:
+            made = self.enqueue(connection, incidents, requester, options)
+        self.tell()
+        return made
+
+    def enqueue(
+        self,
+        connection: Connection,
+        incidents: Sequence[Incident],
+        requester: str = "",
+        options: dict[str, Any] | None = None,
+    ) -> Batch:
+        """The same within somebody's transaction, who calls `tell` when it has ended."""
         if not incidents:
             raise RequestError("errors: must not be empty")
         moment = now()
@@ -72,15 +85,12 @@ class Jobs:
             }
             for number, incident in enumerate(incidents, 1)
         ]
-        with self.engine.begin() as connection:
-            connection.execute(
-                insert(batches).values(id=batch, created=stamp, requester=requester, size=len(incidents))
-            )
-            connection.execute(insert(jobs), rows)
-            for row in rows:
-                audit.append(connection, str(row["id"]), "submitted", requester or "unknown", {"title": row["title"]})
-            feed.tell_queued(connection, batch, rows)
-        self._tell()
+        connection.execute(insert(batches).values(id=batch, created=stamp, requester=requester, size=len(incidents)))
+        connection.execute(insert(jobs), rows)
+        for row in rows:
+            audit.append(connection, str(row["id"]), "submitted", requester or "unknown", {"title": row["title"]})
+        feed.tell_queued(connection, batch, rows)
+        search.note_queued(connection, rows, incidents)
         return Batch(batch, tuple(str(row["id"]) for row in rows))
 
     def claim(self, owner: str, job: str | None = None) -> Claim | None:
@@ -137,7 +147,7 @@ class Jobs:
         """Let go of a job that waits; it is due again at `until`. `made`: its report so far, for the lists."""
         due = (until or now() + timedelta(days=365)).timestamp()
         waiting = {"status": "waiting", "waiting": reason[:40], "due": due, **(called(made) if made else {})}
-        self._let_go(claim, waiting, restart=SCHEMA_VERSION)
+        self._let_go(claim, {**waiting, "version": SCHEMA_VERSION}, made)
 
     def finish(self, claim: Claim, made: Report) -> None:
         """End a job with what its report says."""
@@ -150,7 +160,7 @@ class Jobs:
             "outcome": made.status,
             "error": made.error,
         }
-        self._let_go(claim, values, made=made)
+        self._let_go(claim, values, made)
 
     def cancel(self, job: str, by: str, reason: str) -> bool:
         """End a job that has not ended: nobody goes on with it, and whoever works on it now can write no more."""
@@ -163,7 +173,8 @@ class Jobs:
             connection.execute(update(jobs).where(jobs.c.id == job).values(**values))
             audit.append(connection, job, "cancelled", by, {"reason": reason})
             feed.tell(connection, job, "cancelled", {"by": by, "reason": reason})
-        self._tell()
+            search.note_cancelled(connection, job)
+        self.tell()
         return True
 
     def release(self, owners: Sequence[str]) -> int:
@@ -186,7 +197,7 @@ class Jobs:
             row = self._find(connection, job)
             decision = decide(connection, row, fingerprint, Decision(granted, by, reason))
             feed.tell(connection, job, "decided", {"granted": granted, "by": by})
-        self._tell()
+        self.tell()
         return decision
 
     def job(self, job: str) -> JobRow:
@@ -271,33 +282,23 @@ class Jobs:
 
     def forget(self, days: float) -> int:
         """Delete jobs, batches and journals that ended more than so many days ago; how many jobs."""
-        old = now().timestamp() - days * 86400
-        ended = select(jobs.c.id).where(jobs.c.status.in_(FINISHED), jobs.c.finished < old)
-        with self.engine.begin() as connection:
-            connection.execute(delete(journal).where(journal.c.job.in_(ended)))
-            connection.execute(delete(events).where(events.c.job.in_(ended)))
-            gone = connection.execute(delete(jobs).where(jobs.c.status.in_(FINISHED), jobs.c.finished < old)).rowcount
-            left = select(jobs.c.batch)
-            connection.execute(delete(batches).where(batches.c.created < old, batches.c.id.not_in(left)))
-        return gone
+        return retention.forget(self.engine, days)
 
-    def _let_go(
-        self, claim: Claim, values: dict[str, Any], restart: int | None = None, made: Report | None = None
-    ) -> None:
+    def _let_go(self, claim: Claim, values: dict[str, Any], made: Report | None) -> None:
         mine = and_(jobs.c.id == claim.id, jobs.c.fence == claim.fence)
         changed = {**values, "owner": None, "lease": None}
-        if restart is not None:
-            changed["version"] = restart
         with self.engine.begin() as connection:
-            ours = connection.execute(update(jobs).where(mine).values(**changed)).rowcount
-            if ours and made is not None:
-                experience.count(connection, claim.id, made)
-            if ours and values["status"] == "waiting":
+            if not connection.execute(update(jobs).where(mine).values(**changed)).rowcount:
+                return
+            if made is not None:
+                search.note_answered(connection, claim.id, made, values)
+            if values["status"] == "waiting":
                 feed.tell_waiting(connection, claim.id, values["waiting"])
-            elif ours:
+            elif made is not None:
+                experience.count(connection, claim.id, made)
                 told = {key: values[key] for key in ("outcome", "cause", "title")}
                 feed.tell(connection, claim.id, values["status"], told)
-        self._tell()
+        self.tell()
 
     def _find(self, connection: Any, job: str) -> RowMapping:
         row = connection.execute(select(jobs).where(jobs.c.id == job)).mappings().first()
@@ -305,6 +306,7 @@ class Jobs:
             raise NotFound(f"no job {job!r}; `devops-agent jobs` lists those that there are")
         return row  # type: ignore[no-any-return]
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Wake the threads of this process that wait for a change."""
         with self.changed:
             self.changed.notify_all()

@@ -1,13 +1,7 @@
-"""The database: tables, and an engine that is safe for several processes on one SQLite file.
-
-SQLite needs WAL, a busy time-out, and transactions that begin with IMMEDIATE: deferred ones fail when two writers meet.
-"""
+"""The tables of the database. Whoever adds to them adds a revision in `migrations/versions/` that does the same."""
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -22,14 +16,16 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    create_engine,
     event,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
 from devops_agent.errors import ConfigError
 from devops_agent.jobs import migrations
+from devops_agent.jobs.database import make_engine as make_engine
+from devops_agent.jobs.database import reading as reading
+from devops_agent.jobs.migrations.words import index
 
 metadata = MetaData(
     naming_convention={
@@ -82,6 +78,10 @@ jobs = Table(
     Index("ix_job_batch", "batch", "number"),
     Index("ix_job_created", "created"),
     Index("ix_job_fingerprint", "fingerprint"),
+    Index("ix_job_status", "status", "created"),
+    Index("ix_job_cause", "cause", "created"),
+    Index("ix_job_outcome", "outcome", "created"),
+    Index("ix_job_finished", "finished"),
 )
 
 journal = Table(
@@ -202,6 +202,122 @@ replies = Table(
     Index("ix_reply_at", "at"),
 )
 
+deliveries = Table(
+    "hook_delivery",
+    metadata,
+    Column("hook", String(64), primary_key=True),
+    Column("identity", String(64), primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("event", String(80), nullable=False),
+    Column("signals", Integer, nullable=False),
+    Index("ix_hook_delivery_at", "at"),
+)
+
+inbox = Table(
+    "hook_inbox",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("hook", String(64), nullable=False),
+    Column("signal", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("due", Float, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("owner", String(200)),
+    Column("lease", Float),
+    Column("problem", Text),
+    Index("ix_hook_inbox_due", "due"),
+)
+
+alerts = Table(
+    "alert",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("hook", String(64), nullable=False),
+    Column("series", String(64)),
+    Column("state", String(16), nullable=False),
+    Column("began", Float),
+    Column("ended", Float),
+    Column("job", String(80)),
+    Column("count", Integer, nullable=False),
+    Column("seen", Float, nullable=False),
+    Column("closing", Integer, nullable=False),
+    Column("words", Text, nullable=False),
+    Index("ix_alert_series", "series"),
+    Index("ix_alert_closing", "closing"),
+    Index("ix_alert_job", "job"),
+)
+
+notices = Table(
+    "notice",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("target", String(64), nullable=False),
+    Column("job", String(80), nullable=False),
+    Column("event", String(40), nullable=False),
+    Column("about", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("due", Float, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("ended", Float),
+    Column("tries", Integer, nullable=False),
+    Column("owner", String(200)),
+    Column("lease", Float),
+    Column("problem", Text),
+    UniqueConstraint("target", "job", "event", "about", name="uq_notice_once"),
+    Index("ix_notice_due", "state", "due"),
+)
+
+comments = Table(
+    "comment",
+    metadata,
+    Column("target", String(64), primary_key=True),
+    Column("thread", String(64), primary_key=True),
+    Column("job", String(80), nullable=False),
+    Column("external", String(200)),
+    Column("at", Float, nullable=False),
+)
+
+cursors = Table(
+    "cursor",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("last", Integer, nullable=False),
+)
+
+links = Table(
+    "link",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("job", String(80), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("person", String(200), nullable=False),
+    Column("target", String(64), nullable=False),
+    Column("made", Float, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("seal", String(64), nullable=False),
+    Column("used", Float),
+    Column("decision", String(16)),
+    Index("ix_link_job", "job", "fingerprint"),
+    Index("ix_link_expires", "expires"),
+)
+
+
+searched = Table(
+    "search",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("job", String(80), nullable=False, unique=True),
+    Column("created", Float, nullable=False),
+    Column("words", Text, nullable=False),
+    Index("ix_search_created", "created"),
+    sqlite_autoincrement=True,
+)
+
+
+@event.listens_for(searched, "after_create")
+def _index_words(_table: Table, connection: Connection, **_more: Any) -> None:
+    index(connection)
+
 
 def open_engine(url: str) -> Engine:
     """An engine whose database has all tables, as this version of the code wants them.
@@ -214,50 +330,4 @@ def open_engine(url: str) -> Engine:
     except DBAPIError as error:
         shown = make_url(url).render_as_string(hide_password=True)
         raise ConfigError(f"DEVOPS_AGENT_DATABASE_URL: {shown} cannot be used: {error.orig}") from None
-    return engine
-
-
-def make_engine(url: str) -> Engine:
-    """An engine, whatever its database holds; the folder of a SQLite file is created, readable by its owner only.
-
-    Raises ConfigError where the URL is wrong or its driver is missing.
-    """
-    try:
-        parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite":
-            return _sqlite(url, parsed.database)
-        if parsed.drivername in ("postgres", "postgresql"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        return create_engine(parsed, pool_pre_ping=True)
-    except ModuleNotFoundError as error:
-        more = "; pip install 'devops-agent[postgres]'" if error.name == "psycopg" else ""
-        raise ConfigError(f"DEVOPS_AGENT_DATABASE_URL: its driver is not installed ({error.name}){more}") from None
-    except ArgumentError as error:
-        raise ConfigError(f"DEVOPS_AGENT_DATABASE_URL: {error}") from None
-
-
-def reading(engine: Engine) -> Connection:
-    """A connection whose transaction takes no write lock."""
-    return engine.execution_options(sqlite_begin="DEFERRED").connect()
-
-
-def _sqlite(url: str, file: str | None) -> Engine:
-    if file and file != ":memory:":
-        Path(file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with suppress(OSError):  # SQLite says it better where the file cannot be made
-            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-    engine = create_engine(url, connect_args={"timeout": 30, "isolation_level": None})
-
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA busy_timeout=30000")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def _begun(connection: Any) -> None:
-        mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
-        connection.exec_driver_sql(f"BEGIN {mode}")
-
     return engine

@@ -1,0 +1,223 @@
+"""Lists of jobs by filters and words, newest first, quick at a million of them.
+
+Every job has a row of words in the table `search`: of its title, cause, place, labels, and, once it is answered, of the
+lines that decided. An index over single words (FTS5 on SQLite, GIN on Postgres) finds the rows that have all that is
+asked for. What can be filtered on and never changes again is put there as words too (hashed marks), so that any
+combination is one look-up of several words. Jobs that have not ended are few: they are filtered in their own table.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Integer,
+    Select,
+    and_,
+    column,
+    func,
+    insert,
+    or_,
+    select,
+    table,
+    text,
+    update,
+)
+
+from devops_agent.errors import RequestError
+from devops_agent.jobs.migrations.words import mark
+from devops_agent.jobs.rows import FINISHED, JobRow, job_row
+from devops_agent.jobs.tables import jobs, reading, searched
+from devops_agent.model import Incident, Report
+
+OPEN = ("queued", "running", "waiting")
+MOST_WORDS = 100
+LONGEST_WORD = 40
+SHORTEST_PREFIX = 3
+"""From so many letters on a word that is asked for is also found as the beginning of a longer one."""
+_WORD = re.compile(r"\w+")
+_LISTED = [column for column in jobs.columns if column.name not in ("incident", "options")]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some of the jobs that were asked for; `next_cursor` brings the next ones, None where these are the last."""
+
+    rows: list[JobRow]
+    next_cursor: str | None
+
+
+def find(
+    engine: Engine,
+    text: str | None = None,
+    status: str | None = None,
+    cause: str | None = None,
+    outcome: str | None = None,
+    place: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    label: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> Page:
+    """Jobs that fit everything given, newest first.
+
+    `text`: words that all occur, from three letters on also as beginnings. `status`: queued, running, waiting, done,
+    error, or what a job waits for (`approval`). `label`: `name=value`. Raises RequestError for a cursor that is none.
+    """
+    words = _WORD.findall((text or "").lower())[:MOST_WORDS]
+    marks = _marks(cause=cause, outcome=outcome, place=place, label=label)
+    if status in FINISHED:
+        marks.append(mark("status", str(status)))
+    elif status is not None and (words or marks):
+        marks.append(mark("status", "open"))
+    within = [_listed_status(status), _between(since, until)]
+    if words or len(marks) > 1 or label is not None:
+        query = _by_words(engine, words, marks, since, cursor)
+    else:
+        query = _by_columns(cause, outcome, place, cursor)
+    query = query.where(*(each for each in within if each is not None)).limit(limit + 1)
+    with reading(engine) as connection:
+        found = connection.execute(query).mappings().all()
+        rows = [job_row(connection, row) for row in found[:limit]]
+    more = _cursor(found[limit - 1]) if len(found) > limit else None
+    return Page(rows, more)
+
+
+def note_queued(connection: Connection, rows: Sequence[dict[str, Any]], incidents: Sequence[Incident]) -> None:
+    """Make new jobs findable, within the transaction that makes them."""
+    notes = [
+        {
+            "job": row["id"],
+            "created": row["created"],
+            "words": document((row["id"], row["title"], incident.place), incident, "open"),
+        }
+        for row, incident in zip(rows, incidents, strict=True)
+    ]
+    connection.execute(insert(searched), notes)
+
+
+def note_answered(connection: Connection, job: str, made: Report, values: dict[str, Any]) -> None:
+    """Make a job findable by its answer too, within the transaction that writes `values` to it."""
+    last = made.attempts[-1].diagnosis if made.attempts else None
+    hits = made.digest.hits[:3] if made.digest else ()
+    said = (job, values.get("title"), made.incident.title, last.summary if last else None, made.incident.place)
+    status = values["status"] if values["status"] in FINISHED else "open"
+    words = document(
+        (*said, values.get("cause"), *(hit.text for hit in hits)),
+        made.incident,
+        status,
+        cause=values.get("cause"),
+        outcome=values.get("outcome"),
+    )
+    connection.execute(update(searched).where(searched.c.job == job).values(words=words))
+
+
+def note_cancelled(connection: Connection, job: str) -> None:
+    """Let a job that was ended by a person be found among those that ended."""
+    words = connection.execute(select(searched.c.words).where(searched.c.job == job)).scalar()
+    if words is not None:
+        ended = {mark("status", "error"), mark("outcome", "error")}
+        kept = dict.fromkeys(each for each in words.split() if each != mark("status", "open"))
+        changed = " ".join([*kept, *(ended - kept.keys())])
+        connection.execute(update(searched).where(searched.c.job == job).values(words=changed))
+
+
+def document(texts: Iterable[str | None], incident: Incident, status: str, **named: str | None) -> str:
+    """The words by which a job is found, once each."""
+    marks = _marks(status=status, place=incident.place, **named)
+    marks += [mark("label", f"{name}={value}") for name, value in incident.labels.items()]
+    spoken = " ".join([*filter(None, texts), *incident.labels.values()])[:4000].lower()
+    words: dict[str, None] = {}
+    for word in _WORD.findall(spoken):
+        words.setdefault(word[:LONGEST_WORD])
+        if "_" in word:
+            words |= dict.fromkeys(filter(None, (part[:LONGEST_WORD] for part in word.split("_"))))
+        if len(words) >= MOST_WORDS:
+            break
+    return " ".join([*words, *marks])
+
+
+def _by_words(
+    engine: Engine, words: Sequence[str], marks: Sequence[str], since: datetime | None, cursor: str | None
+) -> Select[Any]:
+    asked = [(word[:LONGEST_WORD], len(word) >= SHORTEST_PREFIX) for word in words] + [(mark, False) for mark in marks]
+    if engine.dialect.name == "sqlite":
+        index = table("search_words", column("rowid", Integer))
+        number: ColumnElement[int] = index.c.rowid
+        wanted = " AND ".join(f'"{word}"{"*" if prefix else ""}' for word, prefix in asked)
+        source = index.join(searched, searched.c.number == number).join(jobs, searched.c.job == jobs.c.id)
+        fits = text("search_words MATCH :wanted").bindparams(wanted=wanted)
+    else:
+        number = searched.c.number
+        wanted = " & ".join(f"'{word}'{':*' if prefix else ''}" for word, prefix in asked)
+        source = searched.join(jobs, searched.c.job == jobs.c.id)
+        fits = text("search.vector @@ CAST(:wanted AS tsquery)").bindparams(wanted=wanted)
+    query = select(*_LISTED, number.label("place_in_list")).select_from(source).where(fits)
+    if cursor is not None:
+        query = query.where(number < _whole(cursor, "n"))
+    if since is not None:
+        first = select(func.min(searched.c.number)).where(searched.c.created >= since.timestamp())
+        query = query.where(number >= func.coalesce(first.scalar_subquery(), 0))
+    return query.order_by(number.desc())
+
+
+def _by_columns(cause: str | None, outcome: str | None, place: str | None, cursor: str | None) -> Select[Any]:
+    query = select(*_LISTED)
+    for each, value in ((jobs.c.cause, cause), (jobs.c.outcome, outcome), (jobs.c.place, place)):
+        if value is not None:
+            query = query.where(each == value)
+    if cursor is not None:
+        created, _, job = cursor.removeprefix("c").partition("~")
+        stamp = _stamp(created)
+        query = query.where(or_(jobs.c.created < stamp, and_(jobs.c.created == stamp, jobs.c.id < job)))
+        query = query.where(jobs.c.created <= stamp)
+    return query.order_by(jobs.c.created.desc(), jobs.c.id.desc())
+
+
+def _listed_status(status: str | None) -> ColumnElement[bool] | None:
+    if status is None:
+        return None
+    if status in (*OPEN, *FINISHED):
+        return jobs.c.status == status
+    return and_(jobs.c.status == "waiting", jobs.c.waiting == status)
+
+
+def _between(since: datetime | None, until: datetime | None) -> ColumnElement[bool] | None:
+    ends = []
+    if since is not None:
+        ends.append(jobs.c.created >= since.timestamp())
+    if until is not None:
+        ends.append(jobs.c.created < until.timestamp())
+    return and_(*ends) if ends else None
+
+
+def _cursor(row: Any) -> str:
+    if "place_in_list" in row:
+        return f"n{row['place_in_list']}"
+    return f"c{json.dumps(row['created'])}~{row['id']}"
+
+
+def _whole(cursor: str, kind: str) -> int:
+    if not cursor.startswith(kind) or not cursor[1:].isdigit():
+        raise RequestError("cursor: it belongs to another list; take the one that came with this list")
+    return int(cursor[1:])
+
+
+def _stamp(created: str) -> float:
+    try:
+        return float(created)
+    except ValueError:
+        raise RequestError("cursor: it belongs to another list; take the one that came with this list") from None
+
+
+def _marks(**named: str | None) -> list[str]:
+    return [mark(name, value) for name, value in named.items() if value]
