@@ -61,6 +61,8 @@ def test_tools_get_numbers_and_one_value() -> None:
         ("insert into orders (id) values (1);", {"table": "orders"}),
         ('no entry for user "web", database "shop"', {"user": "web", "database": "shop"}),
         ("systemd[1]: shop.service: Failed", {"unit": "shop.service"}),
+        ("see the log of shop.service.", {"unit": "shop.service"}),
+        ("    self.socket.bind(self.server_address)", {}),
         ("nothing to see", {}),
     ],
 )

@@ -46,7 +46,7 @@ _SHAPES: tuple[tuple[str, ...], ...] = (
         r" [\"`]?(?P<table>[\w.]{1,100})[\"`]?",
         r"\b(?i:topic)[ =:]+[\"'`\[]?(?P<topic>[\w.-]{2,200})[\"'`\]]",
         r"\b(?i:queue)[ =:]+[\"'`](?P<queue>[\w.-]{2,200})[\"'`]",
-        r"\b(?P<unit>[\w@-]{2,80}\.(?:service|socket|timer|mount))\b",
+        r"\b(?P<unit>[\w@-]{2,80}\.(?:service|socket|timer|mount))\b(?!\.\w|\()",
         r"\b(?i:branch)[ =:]+[\"'`](?P<branch>[\w./-]{1,200})[\"'`]",
         r"^(?:[\w.@:~/ -]{0,60})?[$#%] (?:sudo )?(?P<command>[\w.+-]{2,40})(?: |$)",
         r"^(?P<test>test\w{2,80}|Test\w{2,80}) \([\w.]{2,120}\) \.{3}\s*$",
