@@ -61,10 +61,11 @@ class Toolbox:
         checked = tool.check(dict(args))
         host = self.host(checked)
         self._needs(tool, host)
-        if self.outward is not None:
-            self.outward.require(tool.outward, checked)
+        outward = self.outward
+        if outward is not None:
+            self._guarded(lambda: outward.require(tool.outward, checked))
         found = self._guarded(lambda: tool.call(self._values(host, checked)))
-        if self.outward is not None and "url" in tool.outward and not self.outward.named(checked["url"]):
+        if outward is not None and "url" in tool.outward and not outward.named(checked["url"]):
             found = {**found, "body": "", "headers": {}}  # whose address only a log names need not be told what it says
         return cast(dict[str, Any], self._clean(found))
 
@@ -109,6 +110,13 @@ class Toolbox:
         begun = time.monotonic()
         said: list[str] = []
         failed = False
+        try:
+            tool, host = self._tool(action.tool), self.host(action.args)
+            if "before_undo" in tool.guards:
+                values = self._values(host, tool.check(dict(action.args)) | action.pinned)
+                self._guarded(lambda: tool.ask("before_undo", values))
+        except AgentError as error:
+            return self._outcome(action, "failed", [str(error)], begun)
         for command in action.undo:
             try:
                 self._perform((command,), self.host(action.args), said)

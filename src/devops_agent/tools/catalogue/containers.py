@@ -77,6 +77,12 @@ def _has_ended(host: Host, place: Place, service: str) -> None:
     entry = place.service(service)
     if entry.supervisor != "docker" or not entry.run:
         raise NotAllowed(f"service {service}: the inventory does not say how its container is started anew")
+    _require_ended(host, place, service)
+
+
+def _require_ended(host: Host, place: Place, service: str) -> None:
+    if place.service(service).supervisor != "docker":
+        raise NotAllowed(f"service {service}: the inventory names no container of it")
     status = supervisors.status(host, place, service)
     if status["state"] not in ("stopped", "failed"):
         raise NotAllowed(f"the container of {service} is {status['state']}; only one that has ended is removed")
@@ -86,6 +92,23 @@ def _has_ended(host: Host, place: Place, service: str) -> None:
         )
 
 
+@change(effect="destroy", needs=("docker",))
+def remove_container(place: Place, service: str) -> Commands:
+    """Remove a service's container that has ended, so that its name is free; nothing is started, volumes are kept."""
+    entry = place.service(service)
+    yield supervisors.control(place, entry, "docker", "rm", "--", entry.unit or service)
+
+
+@remove_container.already
+def _is_gone(host: Host, place: Place, service: str) -> bool:
+    return bool(supervisors.status(host, place, service)["state"] == "missing")
+
+
+@remove_container.precondition
+def _may_go(host: Host, place: Place, service: str) -> None:
+    _require_ended(host, place, service)
+
+
 @probe(needs=("kubectl",))
 def kubectl_get(host: Host, kind: Name, name: Name, namespace: Name = "default") -> dict[str, Any]:
     """One Kubernetes object as it is; contents of secrets are left out."""
@@ -93,9 +116,10 @@ def kubectl_get(host: Host, kind: Name, name: Name, namespace: Name = "default")
     if ended.code:
         return {"exists": False, "error": ended.errors.strip()[-300:], "object": None}
     shown = json.loads(ended.output)
-    if re.fullmatch(r"secrets?", kind, re.I):
-        shown["data"] = dict.fromkeys(shown.get("data") or {}, "***")
-        shown.get("metadata", {}).get("annotations", {}).clear()
+    for each in shown.get("items") or [shown]:  # by what it is: `secrets.v1.` is a kind too
+        if str(each.get("kind")).lower() == "secret" or re.match(r"secrets?\b", kind, re.I):
+            each.update({part: dict.fromkeys(each[part], "***") for part in ("data", "stringData") if each.get(part)})
+            each.get("metadata", {}).get("annotations", {}).clear()
     shown.get("metadata", {}).pop("managedFields", None)
     return {"exists": True, "error": "", "object": shown}
 
