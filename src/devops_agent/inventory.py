@@ -103,11 +103,12 @@ class Datastore(Part):
 
 
 class Repository(Part):
-    """A git work tree."""
+    """A git work tree. `author` (`Name <address>`) is whose name a commit of a repair bears."""
 
     path: str
     remote: str = "origin"
     branch: str | None = None
+    author: str | None = None
     host: HostSpec | None = None
 
 

@@ -203,3 +203,68 @@ def test_a_password_in_the_address_is_refused(tmp_path):
         place = toolbox(tmp_path, datastores={"shop": {"kind": "postgres", "admin": admin}})
         with pytest.raises(NotAllowed, match="password"):
             place.probe("postgres_setting", {"datastore": "shop", "name": "fsync"})
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        ("select 1 as one", [{"one": 1}]),
+        ("SELECT count(*) AS n FROM pg_stat_activity WHERE state = 'it''s ;) (' ;", [{"n": 0}]),
+        ("with a as (values (1), (2)) select max(column1) from a", [{"max": 2}]),
+        ("select 'x' as password, 'postgresql://a:b@c/d' as note", [{"password": "***", "note": "***"}]),
+        (
+            "select pg_size_pretty(pg_database_size(datname)) is not null as known from pg_database limit 1",
+            [{"known": True}],
+        ),
+    ],
+)
+def test_a_question_that_only_reads(box, query, rows):
+    assert box.probe("postgres_query", {"datastore": "shop", "query": query})["rows"] == rows
+
+
+def test_an_answer_has_an_end(box):
+    seen = box.probe("postgres_query", {"datastore": "shop", "query": "select n from generate_series(1, 1000) as n"})
+    assert (seen["count"], seen["more"]) == (50, True)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select pg_terminate_backend(1)",
+        "select pg_catalog.pg_terminate_backend(1)",
+        "select public.count(1)",
+        'select "pg_terminate_backend"(1)',
+        'select "pg_terminate_backend" (1)',
+        "select pg_sleep/**/(1)",
+        "select 1; drop table t",
+        "select 1) as a; select (1",
+        "select 1) as a, (select 1",
+        "select \"a'\", pg_read_file('/etc/passwd'), \"'b\"",
+        "select U&\"pg\\005fread_file\"('/etc/passwd')",
+        "select $$'$$, pg_read_file('x'), $$'$$",
+        "select 'a\\', pg_read_file('x'), '",
+        "with a as (delete from t returning 1) select * from a",
+        "select 1 into t",
+        "select * from t for update",
+        "select rolpassword from pg_authid",
+        "copy t to program 'id'",
+        "explain analyze delete from t",
+        "do $$ begin end $$",
+        "select set_config('a.b', 'c', false)",
+        "select lo_import('/etc/passwd')",
+        "select query_to_xml('select 1', true, true, '')",
+        "select nextval('s')",
+        "select current_setting('x') -- ' \n, pg_sleep(9)",
+    ],
+)
+def test_a_question_that_could_do_more_is_not_asked(box, query):
+    with pytest.raises(NotAllowed):
+        box.probe("postgres_query", {"datastore": "shop", "query": query})
+
+
+def test_the_session_itself_can_only_read(box, server):
+    from devops_agent.tools import psql
+
+    host = box.host({"datastore": "shop"})
+    argv = psql.read_only(box.place, "shop", "create table made_by_a_question (a int)")
+    assert "read-only transaction" in host.attempt(*argv).errors

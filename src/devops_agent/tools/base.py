@@ -202,6 +202,10 @@ class Tool:
         """Mark what refuses (raises NotAllowed, StalePlan) at preview and again immediately before execution."""
         return self._guard("precondition")(function)
 
+    def before_undo(self, function: F) -> F:
+        """Mark what refuses (raises NotAllowed, StalePlan) to take the change back where it is not ours any more."""
+        return self._guard("before_undo")(function)
+
     def undo(self, function: F) -> F:
         """Mark the generator of commands that take the change back. Edits are undone without one."""
         return self._guard("undo")(function)

@@ -51,17 +51,29 @@ def argv(place: Place, datastore: str, sql: str) -> tuple[str, ...]:
     return (*fixed, "-c", f"set statement_timeout = '{_SECONDS}s'", "-c", sql)
 
 
+def read_only(place: Place, datastore: str, sql: str) -> tuple[str, ...]:
+    """The same in a session that can only read."""
+    *before, flag, statement = argv(place, datastore, sql)
+    return (*before, flag, "set default_transaction_read_only = on", flag, statement)
+
+
 def rows(host: Host, place: Place, datastore: str, sql: str) -> list[dict[str, Any]]:
     """The rows of a query, by column name; a column `query` is shown without secrets."""
     wrapped = f"SELECT coalesce(json_agg(rows), '[]') FROM ({sql}) AS rows"  # noqa: S608 - our own
-    ended = host.attempt(*argv(place, datastore, wrapped), timeout=_SECONDS + 15)
+    found = rows_of(host, argv(place, datastore, wrapped))
+    return [each | ({"query": masked(each["query"])} if each.get("query") else {}) for each in found]
+
+
+def rows_of(host: Host, command: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The rows that such a command gives as one JSON list."""
+    ended = host.attempt(*command, timeout=_SECONDS + 15)
     if ended.code:
-        raise CommandFailed(f"postgres {datastore}: {ended.errors.strip()[-400:]}", ended.code)
+        raise CommandFailed(f"postgres: {ended.errors.strip()[-400:]}", ended.code)
     try:
         found: list[dict[str, Any]] = json.loads(ended.output)
     except ValueError:
         raise UnreadableOutput(f"psql: {ended.output[:200]}") from None
-    return [each | ({"query": masked(each["query"])} if each.get("query") else {}) for each in found]
+    return found
 
 
 def one(host: Host, place: Place, datastore: str, sql: str) -> dict[str, Any]:
