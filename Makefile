@@ -10,7 +10,7 @@ PORT ?= 5000
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 WORKERS ?= 2
 
-.PHONY: help run test tests slow demo check form lint types layers format docs lint-docs lock clean
+.PHONY: help run test tests slow demo check form lint types layers format docs lint-docs site lock clean
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
@@ -55,7 +55,7 @@ types: $(VENV)/.installed-dev
 layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
-test: check lint-docs tests  ## Everything: check, generated documents, tests
+test: check lint-docs site tests  ## Everything: check, generated documents, the site, tests
 
 tests: $(VENV)/.installed-dev  ## The tests alone
 	$(BIN)/pytest --numprocesses $(WORKERS) -rsfE -m "not slow"
@@ -72,6 +72,9 @@ docs: $(VENV)/.installed  ## Write the generated documents anew
 
 lint-docs: $(VENV)/.installed-dev  ## Are the generated documents up to date, and do all links lead somewhere?
 	$(BIN)/python docs/generate.py --check
+
+site: $(VENV)/.installed-dev  ## The documents as a site, in .build/site; a link that leads nowhere is an error
+	$(BIN)/mkdocs build --quiet
 
 COMPILE := .build/lock/bin/pip-compile --quiet --upgrade --strip-extras --no-header --annotation-style=line \
   --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
