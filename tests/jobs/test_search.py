@@ -96,6 +96,8 @@ WORDS = {
     "space": 8,
     "SPACE left": 8,
     "spa": 8,
+    "left spac": 8,
+    "spac left": 0,
     "no": 8,
     "n": 0,
     "postgres_main": 8,
@@ -110,7 +112,9 @@ WORDS = {
 }
 
 
-def test_words(store):
+@pytest.mark.parametrize("newest", [20_000, 10])
+def test_words(store, newest, monkeypatch):
+    monkeypatch.setattr("devops_agent.jobs.search.NEWEST", newest)
     assert {words: len(found(store, text=words)) for words in WORDS} == WORDS
     for cursor in ("", "x", "n", "nx", "cx~y", "n5"):
         with pytest.raises(RequestError, match="cursor"):

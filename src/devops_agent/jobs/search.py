@@ -19,6 +19,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    FromClause,
     Integer,
     Select,
     and_,
@@ -43,6 +44,9 @@ MOST_WORDS = 100
 LONGEST_WORD = 40
 SHORTEST_PREFIX = 3
 """From so many letters on a word that is asked for is also found as the beginning of a longer one."""
+NEWEST = 20_000
+"""Rows that Postgres looks through before it asks its index."""
+_NO_CURSOR = "cursor: it belongs to another list; take the one that came with this list"
 _WORD = re.compile(r"\w+")
 _LISTED = [column for column in jobs.columns if column.name not in ("incident", "options")]
 
@@ -70,8 +74,9 @@ def find(
 ) -> Page:
     """Jobs that fit everything given, newest first.
 
-    `text`: words that all occur, from three letters on also as beginnings. `status`: queued, running, waiting, done,
-    error, or what a job waits for (`approval`). `label`: `name=value`. Raises RequestError for a cursor that is none.
+    `text`: words that all occur; where that is less than a page, the last one is also taken as the beginning of a word.
+    `status`: queued, running, waiting, done, error, or what a job waits for (`approval`). `label`: `name=value`.
+    Raises RequestError for a cursor that is none.
     """
     words = _WORD.findall((text or "").lower())[:MOST_WORDS]
     marks = _marks(cause=cause, outcome=outcome, place=place, label=label)
@@ -80,16 +85,11 @@ def find(
     elif status is not None and (words or marks):
         marks.append(mark("status", "open"))
     within = [_listed_status(status), _between(since, until)]
-    if words or len(marks) > 1 or label is not None:
-        query = _by_words(engine, words, marks, since, cursor)
-    else:
-        query = _by_columns(cause, outcome, place, cursor)
-    query = query.where(*(each for each in within if each is not None)).limit(limit + 1)
+    conditions = [each for each in within if each is not None]
     with reading(engine) as connection:
-        found = connection.execute(query).mappings().all()
-        rows = [job_row(connection, row) for row in found[:limit]]
-    more = _cursor(found[limit - 1]) if len(found) > limit else None
-    return Page(rows, more)
+        if words or len(marks) > 1 or label is not None:
+            return _by_words(connection, _Asked(words, marks, since, conditions, limit), cursor)
+        return _page(connection, _by_columns(cause, outcome, place, cursor).where(*conditions), limit, "c")
 
 
 def note_queued(connection: Connection, rows: Sequence[dict[str, Any]], incidents: Sequence[Incident]) -> None:
@@ -146,28 +146,85 @@ def document(texts: Iterable[str | None], incident: Incident, status: str, **nam
     return " ".join([*words, *marks])
 
 
-def _by_words(
-    engine: Engine, words: Sequence[str], marks: Sequence[str], since: datetime | None, cursor: str | None
+@dataclass(frozen=True)
+class _Asked:
+    """A question to the index of words."""
+
+    words: Sequence[str]
+    marks: Sequence[str]
+    since: datetime | None
+    conditions: Sequence[ColumnElement[bool]]
+    limit: int
+
+
+def _by_words(connection: Connection, asked: _Asked, cursor: str | None) -> Page:
+    """A page of exact words (its cursor begins with n) or, where these do not fill the first one, of beginnings (b)."""
+    begins = bool(cursor) and str(cursor)[0] == "b"
+    below = _number(cursor) if cursor is not None else None
+    page = _matches(connection, asked, begins, below)
+    if cursor is not None or page.next_cursor or not asked.words or len(asked.words[-1]) < SHORTEST_PREFIX:
+        return page
+    return _matches(connection, asked, True, None)
+
+
+def _matches(connection: Connection, asked: _Asked, begins: bool, below: int | None) -> Page:
+    """Postgres cannot walk its index from the newest on: what is common is found in the newest rows, what is rare by
+    the index."""
+    if connection.dialect.name != "sqlite":
+        top = connection.execute(select(func.max(searched.c.number))).scalar() or 0
+        newest = (top + 1 if below is None else below) - NEWEST
+        page = _page(connection, _matching(connection, asked, begins, below, newest), asked.limit, "nb"[begins])
+        if page.next_cursor or newest <= 1:
+            return page
+    return _page(connection, _matching(connection, asked, begins, below), asked.limit, "nb"[begins])
+
+
+def _matching(
+    connection: Connection, asked: _Asked, begins: bool, below: int | None, newest: int | None = None
 ) -> Select[Any]:
-    asked = [(word[:LONGEST_WORD], len(word) >= SHORTEST_PREFIX) for word in words] + [(mark, False) for mark in marks]
-    if engine.dialect.name == "sqlite":
+    wanted = [f'"{word[:LONGEST_WORD]}"' for word in (*asked.marks, *asked.words)]
+    if connection.dialect.name == "sqlite":
         index = table("search_words", column("rowid", Integer))
         number: ColumnElement[int] = index.c.rowid
-        wanted = " AND ".join(f'"{word}"{"*" if prefix else ""}' for word, prefix in asked)
-        source = index.join(searched, searched.c.number == number).join(jobs, searched.c.job == jobs.c.id)
-        fits = text("search_words MATCH :wanted").bindparams(wanted=wanted)
+        source: FromClause = index.join(searched, searched.c.number == number).join(jobs, searched.c.job == jobs.c.id)
+        fits = text("search_words MATCH :wanted").bindparams(wanted=" AND ".join(wanted) + "*" * begins)
     else:
-        number = searched.c.number
-        wanted = " & ".join(f"'{word}'{':*' if prefix else ''}" for word, prefix in asked)
-        source = searched.join(jobs, searched.c.job == jobs.c.id)
-        fits = text("search.vector @@ CAST(:wanted AS tsquery)").bindparams(wanted=wanted)
-    query = select(*_LISTED, number.label("place_in_list")).select_from(source).where(fits)
-    if cursor is not None:
-        query = query.where(number < _whole(cursor, "n"))
-    if since is not None:
-        first = select(func.min(searched.c.number)).where(searched.c.created >= since.timestamp())
+        words = " & ".join(each.replace('"', "'") for each in wanted) + ":*" * begins
+        rows = _rows(newest, below, words)
+        number = rows.c.number
+        source = rows.join(jobs, rows.c.job == jobs.c.id)
+        fits = text("looked.vector @@ CAST(:wanted AS tsquery)").bindparams(wanted=words)
+    query = select(*_LISTED, number.label("place_in_list")).select_from(source).where(fits, *asked.conditions)
+    if below is not None:
+        query = query.where(number < below)
+    if asked.since is not None:
+        first = select(func.min(searched.c.number)).where(searched.c.created >= asked.since.timestamp())
         query = query.where(number >= func.coalesce(first.scalar_subquery(), 0))
     return query.order_by(number.desc())
+
+
+def _rows(newest: int | None, below: int | None, words: str) -> FromClause:
+    """Rows of Postgres to look through: one by one from the newest on (OFFSET keeps the planner from doing it
+    otherwise), or all that the index gives (which a materialized part makes it use)."""
+    vector: ColumnElement[Any] = column("vector")
+    query = select(searched.c.number, searched.c.job, vector).select_from(searched)
+    if below is not None:
+        query = query.where(searched.c.number < below)
+    if newest is not None:
+        inner = query.where(searched.c.number >= newest).order_by(searched.c.number.desc()).offset(0)
+        return inner.subquery("looked")
+    fits = text("search.vector @@ CAST(:wanted AS tsquery)").bindparams(wanted=words)
+    return query.where(fits).cte("looked").prefix_with("MATERIALIZED", dialect="postgresql")
+
+
+def _page(connection: Connection, query: Select[Any], limit: int, kind: str) -> Page:
+    found = connection.execute(query.limit(limit + 1)).mappings().all()
+    rows = [job_row(connection, row) for row in found[:limit]]
+    if len(found) <= limit:
+        return Page(rows, None)
+    last = found[limit - 1]
+    place = f"{json.dumps(last['created'])}~{last['id']}" if kind == "c" else last["place_in_list"]
+    return Page(rows, f"{kind}{place}")
 
 
 def _by_columns(cause: str | None, outcome: str | None, place: str | None, cursor: str | None) -> Select[Any]:
@@ -200,15 +257,9 @@ def _between(since: datetime | None, until: datetime | None) -> ColumnElement[bo
     return and_(*ends) if ends else None
 
 
-def _cursor(row: Any) -> str:
-    if "place_in_list" in row:
-        return f"n{row['place_in_list']}"
-    return f"c{json.dumps(row['created'])}~{row['id']}"
-
-
-def _whole(cursor: str, kind: str) -> int:
-    if not cursor.startswith(kind) or not cursor[1:].isdigit():
-        raise RequestError("cursor: it belongs to another list; take the one that came with this list")
+def _number(cursor: str) -> int:
+    if cursor[:1] not in ("n", "b") or not cursor[1:].isdigit():
+        raise RequestError(_NO_CURSOR)
     return int(cursor[1:])
 
 
@@ -216,7 +267,7 @@ def _stamp(created: str) -> float:
     try:
         return float(created)
     except ValueError:
-        raise RequestError("cursor: it belongs to another list; take the one that came with this list") from None
+        raise RequestError(_NO_CURSOR) from None
 
 
 def _marks(**named: str | None) -> list[str]:
