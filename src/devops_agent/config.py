@@ -44,6 +44,20 @@ class Settings(BaseModel):
     port: int = Field(5000, ge=0, le=65535, description="port to listen on; PORT is read too")
     cors_origins: str = Field("*", description="allowed origins, comma separated; * in development")
     allowed_hosts: str = Field("", description="names of this service besides addresses and localhost, comma separated")
+    insecure: bool = Field(False, description="serve without keys on an address that others reach")
+    requests_per_minute: int = Field(
+        1200, ge=0, description="requests of one key, or of one other machine's address, in one process; 0: no limit"
+    )
+    proxies: int = Field(0, ge=0, le=5, description="reverse proxies in front, whose X-Forwarded-* are believed")
+    session_secret: str | None = Field(
+        None, repr=False, description="what sessions of the page are signed with; default: a key in the data directory"
+    )
+    session_hours: float = Field(12.0, gt=0, le=720, description="after how long one has to log in at the page again")
+    oidc_issuer: str = Field("", description="OpenID provider for logging in at the page; its address")
+    oidc_client_id: str = Field("", description="this service's name at the provider")
+    oidc_client_secret: str | None = Field(None, repr=False, description="its secret there")
+    oidc_claim: str = Field("groups", description="claim of the provider that oidc_roles look at")
+    oidc_roles: str = Field("", description="roles by value of that claim: sre=approver, dev=responder, *=viewer")
     workers: int = Field(2, ge=1, le=64, description="jobs worked on at the same time in one process")
     job_retention_seconds: int = Field(3600, ge=1, description="how long /job_status remembers a finished job")
     incident_retention_days: int = Field(90, ge=1, description="how long incidents and their journals are kept")
@@ -63,6 +77,10 @@ class Settings(BaseModel):
     public_url: str = Field("", description="address under which people reach this service; links in messages begin so")
     link_secret: str | None = Field(
         None, repr=False, description="what approval links are signed with; default: a key made in the data directory"
+    )
+
+    mcp_may_approve: bool = Field(
+        False, description="whether clients of `devops-agent mcp` may approve plans; by default a person does"
     )
 
     @field_validator("redact", mode="before")

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import RowMapping
+from sqlalchemy import Engine, RowMapping, or_, select
 
 from devops_agent.jobs.journal import StoredJournal
+from devops_agent.jobs.tables import jobs, reading
 from devops_agent.model import Incident
 from devops_agent.report import progress
 
@@ -79,7 +80,7 @@ class BatchRow:
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that this worker owns until its lease ends."""
+    """A job that this worker owns until its lease ends. `fresh`: nobody has begun it before."""
 
     id: str
     fence: int
@@ -87,6 +88,14 @@ class Claim:
     options: dict[str, Any]
     version: int
     tries: int
+    fresh: bool = False
+
+
+def places(engine: Engine, name: str) -> set[str | None]:
+    """The places of a job, or of all jobs of a batch."""
+    query = select(jobs.c.place).where(or_(jobs.c.id == name, jobs.c.batch == name)).distinct()
+    with reading(engine) as connection:
+        return set(connection.execute(query).scalars())
 
 
 def job_row(connection: Any, row: RowMapping) -> JobRow:

@@ -34,9 +34,9 @@ def create_app(
         PROPAGATE_EXCEPTIONS=False,
         SEND_FILE_MAX_AGE_DEFAULT=3600,
     )
-    app.extensions["devops_agent"] = Backend(settings, agent, work)
+    backend = app.extensions["devops_agent"] = Backend(settings, agent, work)
     problems.register(app, details=debug)
-    auth.register(app)
+    auth.register(app, backend)
     origins.register(app, origins.Origins(settings.cors_origins, settings.allowed_hosts), api.PUBLIC)
     for part in (api, decisions, live, reports, pages):
         app.register_blueprint(part.blueprint)

@@ -8,7 +8,7 @@ from flask import Blueprint, current_app, request
 
 from devops_agent.errors import NotFound, RequestError
 from devops_agent.model import now
-from devops_agent.web import body, contract, examples
+from devops_agent.web import auth, body, contract, examples
 from devops_agent.web.backend import Backend
 from devops_agent.web.problems import Busy
 
@@ -40,6 +40,7 @@ def backend() -> Backend:
 
 
 @blueprint.get("/health")
+@auth.public
 def health() -> ResponseReturnValue:
     """That the service answers, and who plans."""
     settings = backend().settings
@@ -80,6 +81,7 @@ def example_errors() -> ResponseReturnValue:
 
 
 @blueprint.post("/process_errors")
+@auth.needs("responder")
 def process_errors() -> ResponseReturnValue:
     """Work on scenarios and answer when all are done; with `?wait=` at the latest after so many seconds."""
     behind = backend()
@@ -102,6 +104,7 @@ def process_errors() -> ResponseReturnValue:
 
 
 @blueprint.post("/process_errors_async")
+@auth.needs("responder")
 def process_errors_async() -> ResponseReturnValue:
     """Accept scenarios and answer at once with the address of their job."""
     behind = backend()
@@ -109,6 +112,7 @@ def process_errors_async() -> ResponseReturnValue:
 
 
 @blueprint.post("/incidents")
+@auth.needs("responder")
 def create_incidents() -> ResponseReturnValue:
     """Accept one log as it is: plain text, or uploaded files. Answers like `/process_errors_async`."""
     behind = backend()

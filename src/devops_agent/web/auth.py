@@ -1,19 +1,39 @@
-"""Who calls: `flask.g.caller` is set for every request, before anything else looks at it.
+"""Who calls, and what they may: `flask.g.caller` is set for every request, before anything else looks at it.
 
 Without keys, everybody who reaches the service is an administrator and is called what the request claims; this is for
-loopback addresses. Once there is a key, requests need one, and the key's name is who calls.
+loopback addresses. Once there is a key (or a provider to log in at), every endpoint but the public ones needs one:
+`Authorization: Bearer KEY`, `X-API-Key: KEY`, or the page's session. Endpoints say what they need with `needs`; of
+those that say nothing, the ones that only look need a viewer, all others an administrator.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from urllib.parse import quote
 
-from flask import Flask, g
+from flask import Flask, current_app, g, has_request_context, redirect, request
+
+from devops_agent.errors import NotFound
+from devops_agent.web.keyring import Keyring
+from devops_agent.web.limits import Buckets
+from devops_agent.web.problems import Forbidden, TooMany, Unauthorized
+from devops_agent.web.session import Sessions
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from devops_agent.jobs.keys import Key
+    from devops_agent.web.backend import Backend
 
 Role = Literal["viewer", "responder", "approver", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """Each may do what those before it may: look; submit, cancel and correct; decide; give keys."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+PUBLIC = "public"
+LOGIN = "/dashboard/login"
+V = TypeVar("V", bound=Callable[..., object])
 
 
 @dataclass(frozen=True)
@@ -37,12 +57,166 @@ class Caller:
 
 OPEN = Caller("http", "admin")
 """Everybody, where there are no keys."""
+NOBODY = Caller("nobody")
+"""Who calls a public endpoint, about whom nothing was asked."""
 
 
-def register(app: Flask) -> None:
-    """Set `g.caller` for every request."""
+def needs(role: Role) -> Callable[[V], V]:
+    """The endpoint is for callers with this role."""
 
-    def identify() -> None:
-        g.caller = OPEN
+    def mark(view: V) -> V:
+        view.needed_role = role  # type: ignore[attr-defined]
+        return view
 
-    app.before_request(identify)
+    return mark
+
+
+def public(view: V) -> V:
+    """The endpoint is for everybody: it tells nothing, or finds out by itself who calls (a signature, a log-in)."""
+    view.needed_role = PUBLIC  # type: ignore[attr-defined]
+    return view
+
+
+def caller() -> Caller:
+    """Who calls; outside of a request, this process itself."""
+    return g.caller if has_request_context() and "caller" in g else OPEN
+
+
+class Doors:
+    """Decides about every request of one application."""
+
+    def __init__(self, app: Flask, backend: Backend) -> None:
+        settings = backend.settings
+        self.app = app
+        self.backend = backend
+        self.keyring = Keyring(lambda: backend.jobs.engine)
+        self.sessions = Sessions(settings)
+        self.oidc = bool(settings.oidc_issuer)
+        rate = settings.requests_per_minute / 60
+        self.buckets = Buckets(rate, max(20.0, settings.requests_per_minute / 6)) if rate else None
+        self.failures = Buckets(0.2, 20)
+        self._needed: dict[str | None, str | None] = {None: "viewer"}
+
+    def closed(self) -> bool:
+        """Whether callers have to say who they are."""
+        return self.oidc or self.keyring.closed()
+
+    def needed(self, endpoint: str | None) -> str | None:
+        """What an endpoint asks for: a role, `public`, or None where that depends on the method."""
+        if endpoint not in self._needed:
+            view = self.app.view_functions.get(endpoint or "")
+            static = endpoint is not None and endpoint.rpartition(".")[2] == "static"
+            self._needed[endpoint] = PUBLIC if static else getattr(view, "needed_role", None)
+        return self._needed[endpoint]
+
+    def identify(self) -> ResponseReturnValue | None:
+        """Set `g.caller`, or refuse."""
+        role = self.needed(request.endpoint) or ("viewer" if request.method in SAFE else "admin")
+        if role == PUBLIC or request.method == "OPTIONS":
+            g.caller = NOBODY
+        elif not self.closed():
+            g.caller = OPEN
+            if self.buckets is not None and not _from_here():
+                self._limit(request.remote_addr or "")
+        else:
+            found = self._verified()
+            if found is None:
+                return redirect(f"{LOGIN}?next={quote(request.full_path.rstrip('?'))}", 303)
+            g.caller = found
+            if self.buckets is not None:
+                self._limit(found.key or f"session {found.name}")
+            if not found.may(role):  # type: ignore[arg-type]
+                raise Forbidden(f"this needs the role {role}; yours is {found.role}")
+            if found.via == "session" and request.method not in SAFE and not self.sessions.sent_token():
+                raise Forbidden("token: the form is too old or not ours; reload the page and try again")
+            self._within_places(found)
+        return None
+
+    def _verified(self) -> Caller | None:
+        """Who calls, by key or session; None where a person should be asked to log in. Raises Unauthorized."""
+        text = _sent_key()
+        address = request.remote_addr or ""
+        if text is not None:
+            self._hold_off(address)
+            key = self.keyring.opened(text)
+            if key is None:
+                self.failures.take(address)
+                raise Unauthorized("key: not a key of this service, or one that was revoked or has expired")
+            return by_key(key, "key")
+        who = self.sessions.read()
+        found = self._by_session(who) if who is not None else None
+        if found is None and not _for_page():
+            raise Unauthorized("key: missing; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
+        return found
+
+    def by_secret(self, text: str) -> Key | None:
+        """The key that somebody typed in to log in; attempts that fail are limited by address."""
+        self._hold_off(request.remote_addr or "")
+        key = self.keyring.opened(text)
+        if key is None:
+            self.failures.take(request.remote_addr or "")
+        return key
+
+    def _by_session(self, who: dict[str, object]) -> Caller | None:
+        if "key" in who:
+            key = self.keyring.valid(str(who["key"]), str(who["begin"]))
+            return by_key(key, "session") if key is not None else None
+        role = who.get("role")
+        if not self.oidc or role not in ROLES:
+            return None
+        return Caller(str(who["name"]), role, None, "session")
+
+    def _hold_off(self, address: str) -> None:
+        if seconds := self.failures.empty(address):
+            raise TooMany("too many attempts with keys that are none; try again later", seconds)
+
+    def _limit(self, name: str) -> None:
+        if self.buckets is not None and (seconds := self.buckets.take(name)):
+            raise TooMany("too many requests; go on more slowly (DEVOPS_AGENT_REQUESTS_PER_MINUTE)", seconds)
+
+    def _within_places(self, found: Caller) -> None:
+        """A job of a place that is not among the caller's is not there."""
+        job = (request.view_args or {}).get("job_id")
+        if found.places is not None and job is not None and not self.sees(found, str(job)):
+            raise NotFound(f"no job {job!r}")
+
+    def sees(self, found: Caller, job: str) -> bool:
+        """Whether a job, or all jobs of a batch, are of the caller's places; also where there is none of this name."""
+        return found.places is None or self.backend.places_of(job) <= found.places
+
+
+def by_key(key: Key, via: Literal["key", "session"]) -> Caller:
+    """Whom a key stands for."""
+    places = frozenset(key.places) if key.places else None
+    return Caller(key.name, key.role, places, via, key.id)  # type: ignore[arg-type]
+
+
+def doors() -> Doors:
+    """Who decides about the requests of the current application."""
+    found: Doors = current_app.extensions["devops_agent_doors"]
+    return found
+
+
+def register(app: Flask, backend: Backend) -> None:
+    """Have every request looked at."""
+    made = app.extensions["devops_agent_doors"] = Doors(app, backend)
+    app.before_request(made.identify)
+
+
+def _sent_key() -> str | None:
+    """The key that a request brings, if any."""
+    kind, _, text = request.headers.get("Authorization", "").partition(" ")
+    if text and kind.lower() == "bearer":
+        return text.strip()
+    return request.headers.get("X-API-Key")
+
+
+def _for_page() -> bool:
+    """Whether a person is looking: they are asked to log in instead of being refused."""
+    wanted = request.accept_mimetypes
+    return request.method == "GET" and request.path.startswith("/dashboard") and wanted.accept_html
+
+
+def _from_here() -> bool:
+    address = request.remote_addr or ""
+    return address.startswith("127.") or address in ("::1", "")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from devops_agent.errors import RequestError
-from devops_agent.web.problems import Busy
+from devops_agent.web.problems import Busy, Forbidden
 
 if TYPE_CHECKING:
     from devops_agent.config import Settings
@@ -132,11 +132,20 @@ class Backend:
 
         return clean(whole(content, EXPANDED * self.settings.max_body_bytes))
 
+    def places_of(self, job: str) -> frozenset[str]:
+        """The places of a job, or of all jobs of a batch; empty where there is none of this name."""
+        from devops_agent.jobs.rows import places
+
+        default = next(iter(self.agent.places))
+        return frozenset(each or default for each in places(self.jobs.engine, job))
+
     def submit(self, scenarios: Sequence[Scenario]) -> Batch:
         """Queue one job for each scenario. Raises RequestError for a place that is not known."""
         from devops_agent.bootstrap import make_incident
         from devops_agent.distil.redact import redact
+        from devops_agent.web.auth import caller
 
+        who = caller()
         if self.stopping.is_set():
             raise Busy("the service is being stopped; try again shortly")
         jobs, places = self.jobs, self.agent.places
@@ -145,6 +154,8 @@ class Backend:
             if each.place is not None and each.place not in places:
                 known = ", ".join(sorted(places))
                 raise RequestError(f"errors[{number}].place: no place of this name (known: {known})")
+            if who.places is not None and (each.place or next(iter(places))) not in who.places:
+                raise Forbidden(f"errors[{number}].place: your key is for {', '.join(sorted(who.places))} only")
             title = redact(each.title)[0] if each.title else ""
             incident = make_incident(each.context, self.settings, "http", title, each.place)
             if each.labels:
@@ -152,7 +163,7 @@ class Backend:
                 labels = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
                 incident = incident.model_copy(update={"labels": labels})
             incidents.append(incident)
-        return jobs.submit(incidents, requester="http")
+        return jobs.submit(incidents, requester=who.name)
 
     def wait(self, batch: str, seconds: float) -> bool:
         """Whether every job of the batch has an answer within so many seconds; also ends when the service stops."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint
 
 from devops_agent.errors import RequestError
-from devops_agent.web import body, contract
+from devops_agent.web import auth, body, contract
 from devops_agent.web.api import backend
 
 if TYPE_CHECKING:
@@ -35,18 +35,21 @@ def job(job_id: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/jobs/<job_id>/approve")
+@auth.needs("approver")
 def approve(job_id: str) -> ResponseReturnValue:
     """Allow the plan that a job waits with."""
     return _decide(job_id, granted=True)
 
 
 @blueprint.post("/jobs/<job_id>/deny")
+@auth.needs("approver")
 def deny(job_id: str) -> ResponseReturnValue:
     """Refuse the plan that a job waits with."""
     return _decide(job_id, granted=False)
 
 
 @blueprint.post("/jobs/<job_id>/cause")
+@auth.needs("responder")
 def cause(job_id: str) -> ResponseReturnValue:
     """Say what the cause of a job was: this confirms or corrects the agent's answer, and is learned from."""
     from devops_agent.jobs import experience
@@ -55,7 +58,7 @@ def cause(job_id: str) -> ResponseReturnValue:
     named = body.text_field(said, "cause", 80)
     if not named:
         raise RequestError("cause: missing; expected the id of a cause (GET /jobs/<id> shows the one that was named)")
-    by = body.text_field(said, "by", 200) or "http"
+    by = auth.caller().called(body.text_field(said, "by", 200) or "http")
     jobs = backend().jobs
     made = experience.say(jobs.engine, jobs.report(job_id), named, by, body.text_field(said, "reason"))
     return {
@@ -69,7 +72,7 @@ def cause(job_id: str) -> ResponseReturnValue:
 
 def _decide(job_id: str, granted: bool) -> ResponseReturnValue:
     said = body.json_object(optional=True)
-    by = body.text_field(said, "by", 200) or "http"
+    by = auth.caller().called(body.text_field(said, "by", 200) or "http")
     reason = body.text_field(said, "reason")
     fingerprint = body.text_field(said, "fingerprint", 64) if said.get("fingerprint") is not None else None
     made = backend().jobs.decide(job_id, granted, by, reason, fingerprint)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from devops_agent.web.problems import Forbidden
 
@@ -58,6 +58,10 @@ class Origins:
         """Refuse what does not come from this machine's own pages or from a program; raises Forbidden."""
         if not self.knows(request.host):
             raise Forbidden("host: the agent is not known by this name (DEVOPS_AGENT_ALLOWED_HOSTS)")
+        self.check_own()
+
+    def check_own(self) -> None:
+        """Refuse what another site's page asks for; raises Forbidden."""
         origin = request.headers.get("Origin")
         if origin is not None and not self._is_own(origin):
             raise Forbidden("origin: only the agent's own pages may do this")
@@ -91,7 +95,12 @@ def register(app: Flask, origins: Origins, public: frozenset[str]) -> None:
     """Guard all endpoints; those in `public` are the contract's, all others private. Adds headers to every answer."""
 
     def guard() -> None:
-        if request.endpoint in public or request.endpoint is None:
+        via = g.caller.via
+        if via == "key":
+            return  # no browser sends a key by itself
+        if via == "session":
+            origins.check_own()
+        elif request.endpoint in public or request.endpoint is None:
             origins.check_public()
         elif request.endpoint != "static":
             origins.check_private()

@@ -16,7 +16,7 @@ from werkzeug.exceptions import InternalServerError
 
 from devops_agent.errors import AgentError, RequestError
 from devops_agent.model import Attempt, Report, now
-from devops_agent.web import body, contract, words
+from devops_agent.web import auth, body, contract, words
 from devops_agent.web.api import backend, planner
 from devops_agent.web.problems import Forbidden
 
@@ -78,6 +78,7 @@ def new() -> ResponseReturnValue:
 
 
 @blueprint.post("/new")
+@auth.needs("responder")
 def create() -> ResponseReturnValue:
     """Take the log that was pasted or chosen, and show what becomes of it."""
     _check_form()
@@ -114,6 +115,7 @@ def incident(job_id: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/jobs/<job_id>/decision")
+@auth.needs("approver")
 def decision(job_id: str) -> ResponseReturnValue:
     """Approve or deny the plan that was shown (and no other: its fingerprint comes along)."""
     _check_form()
@@ -128,7 +130,7 @@ def decision(job_id: str) -> ResponseReturnValue:
     destroys = plan is not None and any(each.effect == "destroy" for each in plan.actions)
     if wanted == "approve" and destroys and request.form.get("read") != "yes":
         raise RequestError("read: this plan ends or deletes something; confirm that you have read its commands")
-    by = body.clean(request.form.get("by", "")).strip()[:200] or "dashboard"
+    by = auth.caller().called(body.clean(request.form.get("by", "")).strip()[:200] or "dashboard")
     reason = body.clean(request.form.get("reason", "")).strip()[:2000]
     jobs.decide(job_id, wanted == "approve", by, reason, fingerprint)
     return redirect(url_for("pages.incident", job_id=job_id), 303)

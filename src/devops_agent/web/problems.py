@@ -7,6 +7,7 @@ is logged under a reference and answered with that reference alone.
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ log = logging.getLogger("devops_agent.web")
 
 SENTENCES = {
     400: "the request could not be understood",
+    401: "a key is needed",
     403: "this is not allowed from here",
     404: "there is nothing at this address",
     405: "this method is not allowed at this address",
@@ -50,14 +52,40 @@ class Busy(AgentError):
     status = 503
 
 
+class Unauthorized(AgentError):
+    """A key is needed, and none came along, or one that opens nothing."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class TooMany(AgentError):
+    """The caller asks too often."""
+
+    code = "too_many_requests"
+    status = 429
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after = max(1, math.ceil(seconds))
+
+
+def headers_of(error: AgentError) -> dict[str, str]:
+    """What a client's program should know besides the message."""
+    if error.status == 401:
+        return {"WWW-Authenticate": 'Bearer realm="devops-agent"'}
+    if error.status in (429, 503):
+        return {"Retry-After": str(getattr(error, "retry_after", 2))}
+    return {}
+
+
 def register(app: Flask, details: bool = False) -> None:
     """Install the error answers. `details` adds the traceback of unexpected errors (debugging on loopback only)."""
 
     def on_agent_error(error: AgentError) -> ResponseReturnValue:
         if error.status >= 500 and not isinstance(error, Busy):
             return unexpected(error)
-        headers = {"Retry-After": "2"} if error.status == 503 else {}
-        return {"error": str(error), "code": error.code}, error.status, headers
+        return {"error": str(error), "code": error.code}, error.status, headers_of(error)
 
     def on_http_error(error: HTTPException) -> ResponseReturnValue:
         if isinstance(error, InternalServerError):
