@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, TypeVar
 
+from devops_agent import seen
 from devops_agent.errors import ApprovalMismatch, Suspended
 from devops_agent.model import (
     Approval,
@@ -99,19 +100,32 @@ def attempts(journal: Journal) -> tuple[Attempt, ...]:
             continue
         fields = found.setdefault(int(number), {"outcomes": [], "undone": [], "calls": []})
         if name in _SINGLE:
-            fields[_SINGLE[name]] = revive(journal.get(key) or {})
+            fields[_SINGLE[name]] = record_of(journal, key)
         elif name.endswith("/outcome"):
-            kind = "undone" if name.startswith("undo/") else "outcomes"
-            fields[kind].append(revive(journal.get(key) or {}))
+            fields["undone" if name.startswith("undo/") else "outcomes"].append(record_of(journal, key))
         elif _is_call(name):
-            fields["calls"].append(revive(journal.get(key) or {}).brief())
+            fields["calls"].append(record_of(journal, key).brief())
     return tuple(Attempt(**found[number]) for number in sorted(found))
+
+
+def record_of(journal: Journal, key: str) -> Any:
+    """The record under a key, or None; a journal that has `records` remembers what was made of its values."""
+    known: dict[str, Record] | None = getattr(journal, "records", None)
+    if known is not None and key in known:
+        return known[key]
+    kept = journal.get(key)
+    if kept is None:
+        return None
+    found = revive(kept)
+    if known is not None:
+        known[key] = found
+    return found
 
 
 def calls(journal: Journal, prefix: str = "") -> tuple[ModelCall, ...]:
     """All kept calls to models below a prefix, whole, in the order in which they were made."""
     names = (key for key in journal.names(prefix) if _is_call(key.partition("/")[2]))
-    return tuple(revive(journal.get(key) or {}) for key in names)
+    return tuple(record_of(journal, key) for key in names)
 
 
 def _is_call(name: str) -> bool:
@@ -137,6 +151,7 @@ class Run:
     brakes: Callable[[Plan], Ruling] | None = None
     stops: Callable[[], str | None] | None = None
     joins: Callable[[Digest], bool] | None = None
+    leads: Callable[[], None] | None = None
     ledger: Ledger | None = None
 
     def calls(self) -> tuple[ModelCall, ...]:
@@ -147,9 +162,15 @@ class Run:
         """Whether another incident that is open gives this one's answer; Suspended until it has one."""
         return self.joins is not None and self.joins(digest)
 
+    def lead(self) -> None:
+        """Before this incident stays open: have those that repeat it join it; Suspended where it repeats another."""
+        if self.leads is not None:
+            self.leads()
+
     def hold(self, plan: Plan) -> None:
         """Take the plan's hosts for this job alone; Suspended while another job works on one of them."""
         if self.holds is not None and plan.actions:
+            self.lead()
             self.holds(plan)
 
     def brake(self, plan: Plan) -> Ruling:
@@ -166,16 +187,16 @@ class Run:
 
     def find(self, name: str) -> Any:
         """The kept record of a step, or None."""
-        kept = self.journal.get(self.prefix + name)
-        return None if kept is None else revive(kept)
+        return record_of(self.journal, self.prefix + name)
 
     def step(self, name: str, function: Callable[..., R], *args: Any, durable: bool = False) -> R:
         """The kept record of this step, or else what the function returns, kept."""
         found = self.find(name)
         if found is not None:
             return found  # type: ignore[no-any-return]
-        record = function(*args)
-        self.journal.put(self.prefix + name, keep(record), durable)
+        with seen.stage(self.prefix + name):
+            record = function(*args)
+        self._put(self.prefix + name, record, durable)
         return record
 
     def once(self, action_id: str, repeatable: bool, function: Callable[[], Outcome], name: str = "once") -> Outcome:
@@ -195,15 +216,25 @@ class Run:
             outcome = Outcome(action_id=action_id, status=status, output=f"{STOPPED}: {reason}")
         elif not begun:
             started = Evidence(id=action_id, source="execute", text="started", at=now())
-            self.journal.put(f"{self.prefix}{key}/started", keep(started), durable=True)
-            outcome = function()
+            self._put(f"{self.prefix}{key}/started", started, durable=True)
+            outcome = self._act(key, function)
         elif repeatable:
-            outcome = function()
+            outcome = self._act(key, function)
         else:
             text = "interrupted: it was started, and how it ended was not recorded; it is not repeated"
             outcome = Outcome(action_id=action_id, status="unknown", output=text)
-        self.journal.put(f"{self.prefix}{key}/outcome", keep(outcome), durable=True)
+        self._put(f"{self.prefix}{key}/outcome", outcome, durable=True)
         return outcome
+
+    def _act(self, key: str, function: Callable[[], Outcome]) -> Outcome:
+        with seen.stage(self.prefix + key):
+            return function()
+
+    def _put(self, key: str, record: Record, durable: bool) -> None:
+        self.journal.put(key, keep(record), durable)
+        known: dict[str, Record] | None = getattr(self.journal, "records", None)
+        if known is not None:
+            known[key] = record
 
     def approval(self, plan: Plan, ruling: Ruling) -> Approval:
         """The decision about this plan: by policy, by the caller's `approve` where one person is enough, or by persons
@@ -221,6 +252,7 @@ class Run:
         answered = self.approve(plan, ruling) if self.approve and ruling.persons < 2 else None
         if answered is not None:
             return self.step("approval", lambda: answered)
+        self.lead()
         request = self.step("request", self._request, plan, ruling)
         if request.expires <= now():
             text = f"nobody decided until {request.expires:%Y-%m-%d %H:%M} UTC"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -36,45 +36,80 @@ class Entry:
     hash: str
 
 
+New = tuple[str, str, str, dict[str, Any]]
+"""An entry before it has its place in the chain: job, event, actor, data."""
+
+
 def append(connection: Connection, job: str, event: str, actor: str, data: dict[str, Any]) -> None:
     """Write one entry within the caller's transaction (which must hold the database's write lock)."""
-    last = connection.execute(
-        select(audit.c.id, audit.c.hash).order_by(audit.c.id.desc()).limit(1).with_for_update()
-    ).first()
-    number, before = (last[0] + 1, last[1]) if last else (1, GENESIS)
+    extend(connection, [(job, event, actor, data)])
+
+
+def extend(connection: Connection, entries: Iterable[New]) -> None:
+    """Write entries in this order, within the caller's transaction (which must hold the database's write lock)."""
+    wanted = list(entries)
+    if not wanted:
+        return
+    last = connection.execute(_LAST).first()
+    number, before = (last[0], last[1]) if last else (0, GENESIS)
+    rows = []
     at = now().timestamp()
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-    row = {"id": number, "at": at, "job": job, "event": event, "actor": actor, "data": text, "before": before}
-    connection.execute(insert(audit).values(**row, hash=_hash(row)))
+    for job, event, actor, data in wanted:
+        number += 1
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+        row = {"id": number, "at": at, "job": job, "event": event, "actor": actor, "data": text, "before": before}
+        before = row["hash"] = _hash(row)
+        rows.append(row)
+    connection.execute(_INSERT, rows)
+
+
+_LAST = select(audit.c.id, audit.c.hash).order_by(audit.c.id.desc()).limit(1).with_for_update()
+_INSERT = insert(audit)
 
 
 def kept(connection: Connection, job: str, key: str, value: dict[str, Any]) -> None:
-    """The entry, if any, that belongs to a record just kept in a job's journal."""
+    """Write the entry, if any, that belongs to a record just kept in a job's journal."""
+    extend(connection, of_kept(job, [(key, value)]))
+
+
+def of_kept(job: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> list[New]:
+    """The entries that belong to records just kept in a job's journal (key and value)."""
+    return [(job, *entry) for key, value in rows if (entry := _of_record(key, value)) is not None]
+
+
+def _of_record(key: str, value: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
+    """Event, actor and data of the entry for a record; None where it has none."""
     name = key.split("/", 1)[-1]
     data = value.get("data", {})
-    attempt = key.split("/", 1)[0]
+    attempt = {"attempt": key.split("/", 1)[0]}
     if name == "plan" and data.get("actions"):
-        append(connection, job, "planned", "agent", {"attempt": attempt, **{key: data[key] for key in _PLAN}})
-    elif name == "review" and data.get("rule") != "nothing is changed":
-        append(connection, job, "ruled", "policy", {"attempt": attempt, **data})
-    elif name == "request":
-        append(connection, job, "approval wanted", "agent", {"attempt": attempt, **data})
-    elif name == "approval" and data.get("reason") != "the plan only looks":
-        event = "approved" if data["granted"] else "denied"
-        append(connection, job, event, data["by"], {"attempt": attempt, **data})
-    elif name == "brake" and data.get("verdict") == "deny":
-        append(connection, job, "stopped", "agent", {"attempt": attempt, **data})
-    elif name.endswith("/started"):
+        return "planned", "agent", attempt | {key: data[key] for key in _PLAN}
+    if name == "review" and data.get("rule") != "nothing is changed":
+        return "ruled", "policy", attempt | data
+    if name == "request":
+        return "approval wanted", "agent", attempt | data
+    if name == "approval" and data.get("reason") != "the plan only looks":
+        return "approved" if data["granted"] else "denied", data["by"], attempt | data
+    if name == "brake" and data.get("verdict") == "deny":
+        return "stopped", "agent", attempt | data
+    if name.endswith("/started"):
         event = "undo started" if name.startswith("undo/") else "action started"
-        append(connection, job, event, "agent", {"attempt": attempt, "action": name.split("/")[1]})
-    elif name.endswith("/outcome"):
+        return event, "agent", attempt | {"action": name.split("/")[1]}
+    if name.endswith("/outcome"):
         output = hashlib.sha256(data.get("output", "").encode()).hexdigest()
         event = "undone" if name.startswith("undo/") else "action ended"
-        facts = {"action": data["action_id"], "status": data["status"], "output_sha256": output}
-        append(connection, job, event, "agent", {"attempt": attempt, **facts})
-    elif name == "verification":
-        facts = {each: data[each] for each in ("cause_gone", "over", "newly_broken", "reason")}
-        append(connection, job, "verified", "agent", {"attempt": attempt, **facts})
+        return (
+            event,
+            "agent",
+            attempt | {"action": data["action_id"], "status": data["status"], "output_sha256": output},
+        )
+    if name == "verification":
+        return (
+            "verified",
+            "agent",
+            attempt | {each: data[each] for each in ("cause_gone", "over", "newly_broken", "reason")},
+        )
+    return None
 
 
 def entries(

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, case, func, insert, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, case, func, insert, select, update
 
 from devops_agent.errors import NotFound, RequestError
 from devops_agent.jobs import audit
@@ -98,13 +98,15 @@ def say(engine: Engine, made: Report, cause: str, by: str, reason: str = "") -> 
 def recall(engine: Engine) -> Recall:
     """What a planner asks before it says how sure it is."""
 
+    named = (experience.c.runbook == bindparam("runbook"), experience.c.finding == bindparam("finding"))
+    alike = case((experience.c.fingerprint == bindparam("fingerprint"), 1), else_=0)
+    sums = (func.coalesce(func.sum(column * weight), 0) for weight in (1, alike) for column in _JUDGED)
+    query = select(*sums).where(*named)
+
     def known(runbook: str, finding: str, fingerprint: str) -> tuple[Tally, Tally]:
-        alike = case((experience.c.fingerprint == fingerprint, 1), else_=0)
-        query = select(
-            *(func.coalesce(func.sum(column * weight), 0) for weight in (1, alike) for column in _JUDGED)
-        ).where(experience.c.runbook == runbook, experience.c.finding == finding)
+        values = {"runbook": runbook, "finding": finding, "fingerprint": fingerprint}
         with reading(engine) as connection:
-            right, wrong, right_alike, wrong_alike = connection.execute(query).one()
+            right, wrong, right_alike, wrong_alike = connection.execute(query, values).one()
         none = not fingerprint
         return Tally(right, wrong), Tally() if none else Tally(right_alike, wrong_alike)
 

@@ -43,16 +43,25 @@ class Event:
     at: datetime
 
 
+def event(job: str, kind: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
+    """One event, to be written by `write`."""
+    return {"job": job, "kind": kind, "data": json.dumps(data or {}), "at": now().timestamp()}
+
+
+def of_kept(job: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The events that belong to records just kept in a job's journal (key and value)."""
+    return [event(job, *step) for key, value in rows if (step := _step(key, value)) is not None]
+
+
+def write(connection: Connection, made: list[dict[str, Any]]) -> None:
+    """Write events within the caller's transaction."""
+    if made:
+        connection.execute(_INSERT, made)
+
+
 def tell(connection: Connection, job: str, kind: str, data: dict[str, Any] | None = None) -> None:
     """Write one event within the caller's transaction."""
-    connection.execute(insert(events), [_values(job, kind, data or {})])
-
-
-def tell_queued(connection: Connection, batch: str, rows: Iterable[dict[str, Any]]) -> None:
-    """Write that these jobs were submitted."""
-    connection.execute(
-        insert(events), [_values(row["id"], "queued", {"batch": batch, "title": row["title"]}) for row in rows]
-    )
+    write(connection, [event(job, kind, data)])
 
 
 def tell_waiting(connection: Connection, job: str, reason: str) -> None:
@@ -66,9 +75,10 @@ def tell_waiting(connection: Connection, job: str, reason: str) -> None:
 
 def tell_kept(connection: Connection, job: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
     """Write the events that belong to records just kept in a job's journal (key and value)."""
-    made = [_values(job, *step) for key, value in rows if (step := _step(key, value)) is not None]
-    if made:
-        connection.execute(insert(events), made)
+    write(connection, of_kept(job, rows))
+
+
+_INSERT = insert(events)
 
 
 def since(engine: Engine, last: int, job: str | None = None, limit: int = MOST) -> list[Event]:
@@ -139,10 +149,6 @@ def _facts(name: str, data: dict[str, Any]) -> dict[str, Any]:
     if name == "plan":
         facts["actions"] = [each.get("tool") for each in data.get("actions", ())]
     return facts
-
-
-def _values(job: str, kind: str, data: dict[str, Any]) -> dict[str, Any]:
-    return {"job": job, "kind": kind, "data": json.dumps(data), "at": now().timestamp()}
 
 
 def _event(row: Any) -> Event:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, Select, func, select, update
 
 from devops_agent.errors import Suspended
 from devops_agent.jobs import audit
+from devops_agent.jobs.journal import TooEarly
 from devops_agent.jobs.store import FINISHED, Claim
 from devops_agent.jobs.tables import jobs, reading
 from devops_agent.model import Digest, now
@@ -28,54 +29,99 @@ _PASSING = frozenset({"pid", "line", "column", "seconds", "time", "duration", "s
 
 
 class Joins:
-    """Of one claimed job: whether it repeats another that is open."""
+    """Of one claimed job: whether it repeats another that is open.
 
-    def __init__(self, engine: Engine, claim: Claim) -> None:
+    A `quick` walk (which only looks, and ends within moments) writes nothing down unless it stays open: `lead` is
+    called before it waits for anybody or acts. What takes longer leads from the start.
+    """
+
+    def __init__(self, engine: Engine, claim: Claim, quick: bool = False) -> None:
         self.engine = engine
         self.claim = claim
+        self.quick = quick
+        self.leader: str | None = None
+        self._key: str | None = None
+        self._written = False
 
     def check(self, digest: Digest) -> bool:
         """True where this job's answer is that of the open incident that it repeats; Suspended until there is one."""
         if self.claim.incident.source not in SOURCES or not digest.failing or not digest.hits:
             return False  # what no runbook knows is answered with its own lines
-        leader = self._leader() or self._join(_key(digest, self.claim.incident.place))
-        if leader is None:
-            return False
+        self._key = _key(digest, self.claim.incident.place)
+        self.leader = self._joined()
+        if self.leader is None and self.quick:
+            with reading(self.engine) as connection:
+                if connection.execute(self._open(self._key)).first() is None:
+                    return False
+        if self.leader is None:
+            self._write(self._key)
+        return self.leader is not None and self._answered(self.leader)
+
+    def none(self, digest: Digest) -> bool:
+        """The same for a job that is not in the database: TooEarly where there is an open incident to join."""
+        if self.claim.incident.source in SOURCES and digest.failing and digest.hits:
+            with reading(self.engine) as connection:
+                if connection.execute(self._open(_key(digest, self.claim.incident.place))).first() is not None:
+                    raise TooEarly("it repeats an open incident")
+        return False
+
+    def lead(self) -> None:
+        """Write this job down as one that others may join; Suspended where another was first."""
+        if self._key is not None and not self._written:
+            self._write(self._key)
+            if self.leader is not None:
+                raise Suspended("joined", until=now() + timedelta(seconds=POLL_SECONDS))
+
+    def _answered(self, leader: str) -> bool:
         with reading(self.engine) as connection:
             row = connection.execute(select(jobs.c.status, jobs.c.waiting).where(jobs.c.id == leader)).first()
         if row is None or row.status == "error":
+            self._alone()
             return False
         if row.status in FINISHED or row.waiting == "approval":
             return True
         raise Suspended("joined", until=now() + timedelta(seconds=POLL_SECONDS))
 
-    def _leader(self) -> str | None:
+    def _joined(self) -> str | None:
+        if self.claim.fresh:
+            return None
         with reading(self.engine) as connection:
             return connection.execute(select(jobs.c.joined).where(jobs.c.id == self.claim.id)).scalar()
 
-    def _join(self, fingerprint: str) -> str | None:
+    def _alone(self) -> None:
+        """The one that was joined has no answer: this job finds its own."""
+        self.leader, self._written = None, True
+        with self.engine.begin() as connection:
+            connection.execute(update(jobs).where(jobs.c.id == self.claim.id).values(joined=None))
+
+    def _open(self, fingerprint: str) -> Select[tuple[str]]:
+        """The open job that wrote this fingerprint first."""
+        return (
+            select(jobs.c.id)
+            .where(jobs.c.fingerprint == fingerprint, jobs.c.status.not_in(FINISHED), jobs.c.joined.is_(None))
+            .where(jobs.c.id != self.claim.id, jobs.c.created > now().timestamp() - WINDOW_SECONDS)
+            .order_by(jobs.c.created, jobs.c.id)
+            .limit(1)
+        )
+
+    def _write(self, fingerprint: str) -> None:
         """Write down this job's fingerprint, and the open job that wrote the same one before, if there is one.
 
         Who wrote first leads: writers come one after the other, so that two never join each other.
         """
-        stamp = now().timestamp()
+        self._written = True
         with self.engine.begin() as connection:
             mine = jobs.c.id == self.claim.id
             connection.execute(update(jobs).where(mine).values(fingerprint=fingerprint))
-            found = connection.execute(
-                select(jobs.c.id)
-                .where(jobs.c.fingerprint == fingerprint, jobs.c.status.not_in(FINISHED), jobs.c.joined.is_(None))
-                .where(jobs.c.id != self.claim.id, jobs.c.created > stamp - WINDOW_SECONDS)
-                .order_by(jobs.c.created, jobs.c.id)
-                .limit(1)
-            ).scalar()
+            found = connection.execute(self._open(fingerprint)).scalar()
             if found is None:
-                return None
+                return
             connection.execute(update(jobs).where(mine).values(joined=found))
             repeats = func.coalesce(jobs.c.repeats, 0) + 1
-            connection.execute(update(jobs).where(jobs.c.id == found).values(repeats=repeats, repeated=stamp))
+            values = {"repeats": repeats, "repeated": now().timestamp()}
+            connection.execute(update(jobs).where(jobs.c.id == found).values(**values))
             audit.append(connection, self.claim.id, "joined", "agent", {"open": found, "fingerprint": fingerprint})
-        return str(found)
+        self.leader = str(found)
 
 
 def _key(digest: Digest, place: str | None) -> str:

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, bindparam, insert, select
 
 from devops_agent.errors import LeaseLost
 from devops_agent.jobs import audit, feed
 from devops_agent.jobs.tables import jobs, journal, reading
 from devops_agent.model import now
 
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.25
+_ALL = select(journal.c.key, journal.c.value).where(journal.c.job == bindparam("of")).order_by(journal.c.id)
 
 
 class _Read:
     """What was kept for a job, read once."""
 
     def __init__(self, connection: Connection, job: str) -> None:
-        query = select(journal.c.key, journal.c.value).where(journal.c.job == job).order_by(journal.c.id)
-        self._kept: dict[str, str] = {row.key: row.value for row in connection.execute(query)}
+        rows = connection.execute(_ALL, {"of": job})
+        self._kept: dict[str, str] = {row[0]: row[1] for row in rows}
         self.job = job
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -34,6 +35,10 @@ class _Read:
     def names(self, prefix: str = "") -> list[str]:
         """Keys below a prefix, in the order of writing."""
         return [key for key in self._kept if key.startswith(prefix)]
+
+    def all(self) -> dict[str, str]:
+        """Values by key, as they are kept."""
+        return self._kept
 
 
 class StoredJournal(_Read):
@@ -51,34 +56,73 @@ class StoredJournal(_Read):
         self._kept[key] = text
 
 
-class FencedJournal(_Read):
+class Draft:
+    """A journal in memory whose values are written later, with what they lead to."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Any] = {}
+        self.gathered: list[tuple[str, dict[str, Any], float]] = []
+        self._values: dict[str, dict[str, Any] | str] = {}
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The kept value, or None."""
+        value = self._values.get(key)
+        if isinstance(value, str):
+            value = self._values[key] = json.loads(value)
+        return value
+
+    def names(self, prefix: str = "") -> list[str]:
+        """Keys below a prefix, in the order of writing."""
+        return [key for key in self._values if key.startswith(prefix)]
+
+    def put(self, key: str, value: dict[str, Any], durable: bool = False) -> None:
+        """Keep one value for the time being. Raises TooEarly for one that must be on the disk before anything else."""
+        if durable:
+            raise TooEarly(f"{key} cannot wait")
+        self._keep(key, value)
+
+    def rows(self, job: str) -> list[dict[str, Any]]:
+        """What is to be written."""
+        return [{"job": job, "key": key, "value": json.dumps(value), "at": at} for key, value, at in self.gathered]
+
+    def _keep(self, key: str, value: dict[str, Any]) -> None:
+        if key in self._values:
+            raise KeyError(f"kept already: {key}")
+        self._values[key] = value
+        self.gathered.append((key, value, now().timestamp()))
+
+
+class TooEarly(Exception):
+    """A walk in memory came to what only a job in the database may do."""
+
+
+class FencedJournal(Draft):
     """The journal of a claimed job. What was read or written once is remembered: the owner is the only writer.
 
-    Values that follow one another within `GATHER_SECONDS` are written in one transaction: losing them costs only the
-    little work that made them. A durable one takes all before it along, and is on the disk when `put` returns.
+    Values that follow one another within `GATHER_SECONDS` are written in one transaction, at the latest with the end of
+    the job: losing them costs only the little work that made them. A durable one takes all before it along, and is on
+    the disk when `put` returns. A `fresh` job has none yet.
     """
 
-    def __init__(self, engine: Engine, job: str, fence: int) -> None:
-        with reading(engine) as connection:
-            super().__init__(connection, job)
+    def __init__(self, engine: Engine, job: str, fence: int, fresh: bool = False) -> None:
+        super().__init__()
+        if not fresh:
+            with reading(engine) as connection:
+                self._values.update(_Read(connection, job).all())
         self.engine = engine
+        self.job = job
         self.fence = fence
-        self._gathered: list[dict[str, Any]] = []
         self._written = time.monotonic()
 
     def put(self, key: str, value: dict[str, Any], durable: bool = False) -> None:
         """Keep one value; LeaseLost where another worker owns the job."""
-        if key in self._kept:
-            raise KeyError(f"kept already: {key}")
-        text = json.dumps(value)
-        self._gathered.append({"job": self.job, "key": key, "value": text, "at": now().timestamp()})
-        self._kept[key] = text
+        self._keep(key, value)
         if durable or time.monotonic() - self._written > GATHER_SECONDS:
             self.write(durable)
 
     def write(self, durable: bool = False) -> None:
         """Write what was gathered; LeaseLost where another worker owns the job by now."""
-        if not self._gathered:
+        if not self.gathered:
             return
         with self.engine.connect() as connection, synchronous(connection, durable), connection.begin():
             mine = select(jobs.c.id).where(
@@ -86,13 +130,31 @@ class FencedJournal(_Read):
             )
             if connection.execute(mine.with_for_update()).first() is None:
                 raise LeaseLost(f"{self.job} belongs to another worker")
-            connection.execute(insert(journal), self._gathered)
-            kept = [(row["key"], json.loads(row["value"])) for row in self._gathered]
-            for key, value in kept:
-                audit.kept(connection, self.job, key, value)
-            feed.tell_kept(connection, self.job, kept)
-        self._gathered = []
+            self.write_in(connection)
+        self.written()
+
+    def write_in(self, connection: Connection) -> None:
+        """Write what was gathered within the transaction of who knows that the job is still ours."""
+        write(connection, {self.job: self})
+
+    def written(self) -> None:
+        """What was gathered is in the database."""
+        self.gathered = []
         self._written = time.monotonic()
+
+
+_INSERT = insert(journal)
+
+
+def write(connection: Connection, drafts: Mapping[str, Draft]) -> None:
+    """Write what was gathered for these jobs, with the events and the entries of the trail that belong to it."""
+    rows = [row for job, draft in drafts.items() for row in draft.rows(job)]
+    if not rows:
+        return
+    connection.execute(_INSERT, rows)
+    kept = {job: [(key, value) for key, value, _ in draft.gathered] for job, draft in drafts.items()}
+    audit.extend(connection, [entry for job, pairs in kept.items() for entry in audit.of_kept(job, pairs)])
+    feed.write(connection, [event for job, pairs in kept.items() for event in feed.of_kept(job, pairs)])
 
 
 @contextmanager

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import itertools
 import json
-import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, not_, or_, select, update
+from sqlalchemy import BindParameter, Connection, Engine, RowMapping, and_, bindparam, func, not_, or_, select, update
 
-from devops_agent.errors import NotFound, RequestError
-from devops_agent.jobs import audit, experience, feed, retention, search
+from devops_agent.errors import NotFound
+from devops_agent.jobs import audit, feed, retention, search
 from devops_agent.jobs.decisions import Decision, decide
+from devops_agent.jobs.intake import Intake, Order, ended, order, put, tell_ended
 from devops_agent.jobs.journal import FencedJournal, StoredJournal
 from devops_agent.jobs.rows import FINISHED as FINISHED
 from devops_agent.jobs.rows import Batch as Batch
@@ -35,6 +35,23 @@ MAX_TRIES = 20
 PIECE = 50
 """Rows read at once where all are read."""
 
+_NOW: BindParameter[float] = bindparam("now")
+_ABANDONED = and_(jobs.c.status == "running", jobs.c.lease < _NOW)
+_DUE = tuple(
+    select(jobs).where(ready).order_by(by).limit(1).with_for_update(skip_locked=True)
+    for ready, by in (
+        (_ABANDONED, jobs.c.lease),
+        (and_(jobs.c.status == "waiting", jobs.c.due <= _NOW), jobs.c.due),
+        (and_(jobs.c.status == "queued", jobs.c.due <= _NOW), jobs.c.due),
+    )
+)
+_THIS = (
+    select(jobs)
+    .where(jobs.c.id == bindparam("job"))
+    .where(or_(and_(jobs.c.status.in_(("queued", "waiting")), jobs.c.due <= _NOW), _ABANDONED))
+    .with_for_update(skip_locked=True)
+)
+
 
 class Jobs:
     """The store. Safe to use from many threads and processes; `changed` tells the threads of this process."""
@@ -43,13 +60,18 @@ class Jobs:
         self.engine = engine
         self.job_retention = job_retention
         self.changed = threading.Condition()
+        self._intake = Intake(engine)
+        self._busy = False
 
     def submit(
         self, incidents: Sequence[Incident], requester: str = "", options: dict[str, Any] | None = None
     ) -> Batch:
         """Queue one job for each incident, durably, all or none."""
-        with self.engine.begin() as connection:
-            made = self.enqueue(connection, incidents, requester, options)
+        return self.add(order(incidents, requester, options))
+
+    def add(self, one: Order) -> Batch:
+        """Write an order, on the disk when this returns, with the walks that were made for it."""
+        made = self._intake.add(one)
         self.tell()
         return made
 
@@ -61,53 +83,20 @@ class Jobs:
         options: dict[str, Any] | None = None,
     ) -> Batch:
         """The same within somebody's transaction, who calls `tell` when it has ended."""
-        if not incidents:
-            raise RequestError("errors: must not be empty")
-        moment = now()
-        batch = f"job_{moment:%Y%m%d_%H%M%S}_{secrets.token_hex(4)}"
-        stamp = moment.timestamp()
-        rows = [
-            {
-                "id": batch if len(incidents) == 1 else f"{batch}_{number}",
-                "batch": batch,
-                "number": number,
-                "status": "queued",
-                "due": stamp,
-                "created": stamp,
-                "title": incident.title[:200],
-                "incident": incident.model_dump_json(),
-                "options": json.dumps(options or {}),
-                "progress": 0,
-                "fence": 0,
-                "tries": 0,
-                "version": SCHEMA_VERSION,
-                "place": incident.place,
-            }
-            for number, incident in enumerate(incidents, 1)
-        ]
-        connection.execute(insert(batches).values(id=batch, created=stamp, requester=requester, size=len(incidents)))
-        connection.execute(insert(jobs), rows)
-        for row in rows:
-            audit.append(connection, str(row["id"]), "submitted", requester or "unknown", {"title": row["title"]})
-        feed.tell_queued(connection, batch, rows)
-        search.note_queued(connection, rows, incidents)
-        return Batch(batch, tuple(str(row["id"]) for row in rows))
+        one = order(incidents, requester, options)
+        put(connection, [one])
+        return one.batch
 
     def claim(self, owner: str, job: str | None = None) -> Claim | None:
         """The next job that is due, or that one, leased to this owner; None where there is nothing to do."""
         stamp = now().timestamp()
-        ready = or_(
-            and_(jobs.c.status.in_(("queued", "waiting")), jobs.c.due <= stamp),
-            and_(jobs.c.status == "running", jobs.c.lease < stamp),
-        )
-        query = select(jobs).where(ready).order_by(jobs.c.due).limit(1)
-        if job is not None:
-            query = query.where(jobs.c.id == job)
-        with reading(self.engine) as connection:
-            if connection.execute(query.with_only_columns(jobs.c.id)).first() is None:
-                return None
+        if not self._busy:
+            with reading(self.engine) as connection:
+                if self._due(connection, stamp, job) is None:
+                    return None
         with self.engine.begin() as connection:
-            row = connection.execute(query.with_for_update(skip_locked=True)).mappings().first()
+            row = self._due(connection, stamp, job)
+            self._busy = row is not None
             if row is None:
                 return None
             values = {
@@ -129,11 +118,20 @@ class Jobs:
             options=json.loads(row["options"]),
             version=row["version"],
             tries=int(values["tries"]),
+            fresh=row["started"] is None,
         )
+
+    def _due(self, connection: Connection, stamp: float, job: str | None) -> RowMapping | None:
+        """The job to go on with: one that was left behind, one whose time has come, the one that has queued longest."""
+        for query in _DUE if job is None else (_THIS,):
+            row = connection.execute(query, {"now": stamp, "job": job}).mappings().first()
+            if row is not None:
+                return row
+        return None
 
     def journal(self, claim: Claim) -> FencedJournal:
         """The claim's journal; writes through it raise LeaseLost once another worker owns the job."""
-        return FencedJournal(self.engine, claim.id, claim.fence)
+        return FencedJournal(self.engine, claim.id, claim.fence, claim.fresh)
 
     def renew(self, claims: Sequence[Claim]) -> None:
         """Prolong the leases of jobs that are being worked on."""
@@ -143,24 +141,23 @@ class Jobs:
                 mine = and_(jobs.c.id == claim.id, jobs.c.fence == claim.fence, jobs.c.status == "running")
                 connection.execute(update(jobs).where(mine).values(lease=lease))
 
-    def suspend(self, claim: Claim, reason: str, until: datetime | None, made: Report | None = None) -> None:
-        """Let go of a job that waits; it is due again at `until`. `made`: its report so far, for the lists."""
+    def suspend(
+        self,
+        claim: Claim,
+        reason: str,
+        until: datetime | None,
+        made: Report | None = None,
+        journal: FencedJournal | None = None,
+    ) -> None:
+        """Let go of a job that waits; it is due again at `until`. `made`: its report so far, for the lists. What its
+        journal has gathered is written with it."""
         due = (until or now() + timedelta(days=365)).timestamp()
         waiting = {"status": "waiting", "waiting": reason[:40], "due": due, **(called(made) if made else {})}
-        self._let_go(claim, {**waiting, "version": SCHEMA_VERSION}, made)
+        self._let_go(claim, {**waiting, "version": SCHEMA_VERSION}, made, journal)
 
-    def finish(self, claim: Claim, made: Report) -> None:
-        """End a job with what its report says."""
-        values = {
-            "status": "error" if made.status == "error" else "done",
-            "waiting": None,
-            "finished": now().timestamp(),
-            "progress": 100,
-            **called(made),
-            "outcome": made.status,
-            "error": made.error,
-        }
-        self._let_go(claim, values, made)
+    def finish(self, claim: Claim, made: Report, journal: FencedJournal | None = None) -> None:
+        """End a job with what its report says, and with what its journal has gathered."""
+        self._let_go(claim, ended(made), made, journal)
 
     def cancel(self, job: str, by: str, reason: str) -> bool:
         """End a job that has not ended: nobody goes on with it, and whoever works on it now can write no more."""
@@ -284,20 +281,23 @@ class Jobs:
         """Delete jobs, batches and journals that ended more than so many days ago; how many jobs."""
         return retention.forget(self.engine, days)
 
-    def _let_go(self, claim: Claim, values: dict[str, Any], made: Report | None) -> None:
+    def _let_go(self, claim: Claim, values: dict[str, Any], made: Report | None, journal: FencedJournal | None) -> None:
         mine = and_(jobs.c.id == claim.id, jobs.c.fence == claim.fence)
         changed = {**values, "owner": None, "lease": None}
         with self.engine.begin() as connection:
             if not connection.execute(update(jobs).where(mine).values(**changed)).rowcount:
                 return
-            if made is not None:
-                search.note_answered(connection, claim.id, made, values)
-            if values["status"] == "waiting":
+            if journal is not None:
+                journal.write_in(connection)
+            if values["status"] != "waiting":
+                if made is not None:
+                    tell_ended(connection, claim.id, made, values)
+            else:
+                if made is not None:
+                    search.note_answered(connection, claim.id, made, values)
                 feed.tell_waiting(connection, claim.id, values["waiting"])
-            elif made is not None:
-                experience.count(connection, claim.id, made)
-                told = {key: values[key] for key in ("outcome", "cause", "title")}
-                feed.tell(connection, claim.id, values["status"], told)
+        if journal is not None:
+            journal.written()
         self.tell()
 
     def _find(self, connection: Any, job: str) -> RowMapping:

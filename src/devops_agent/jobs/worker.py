@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -13,17 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devops_agent import policy
+from devops_agent import policy, seen
 from devops_agent.errors import AgentError, LeaseLost, NotFound, Suspended
 from devops_agent.inventory import Place, load
 from devops_agent.jobs import baselines
 from devops_agent.jobs.brakes import Brakes
+from devops_agent.jobs.intake import Order, Walked
 from devops_agent.jobs.joins import Joins
-from devops_agent.jobs.journal import FencedJournal
+from devops_agent.jobs.journal import Draft, FencedJournal, TooEarly
 from devops_agent.jobs.store import LEASE_SECONDS, MAX_TRIES, Claim, Jobs
-from devops_agent.model import SCHEMA_VERSION, Approval, Plan, Ruling, now
+from devops_agent.model import SCHEMA_VERSION, Approval, Plan, Report, Ruling, now
 from devops_agent.pipeline import Agent, handle
 from devops_agent.planners.shelf import Shelf
+from devops_agent.report import report
 from devops_agent.run import Journal, Run
 from devops_agent.tools import children
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 log = logging.getLogger("devops_agent.worker")
+INTERNAL = "an internal error; the service's log has the details under this job's id"
 
 
 class Worker:
@@ -85,50 +89,92 @@ class Worker:
                 return
             time.sleep(0.05)
 
+    def answer(self, one: Order) -> dict[str, Report]:
+        """Walk new jobs in memory, before they are in the database, and write them with what came of it: for whoever
+        waits for the answer. Those that act, ask or repeat an open incident go on as jobs; they have no report yet."""
+        made: dict[str, Report] = {}
+        for row, incident in zip(one.rows, one.incidents, strict=True):
+            claim = Claim(row["id"], 1, incident, json.loads(row["options"]), SCHEMA_VERSION, 0, fresh=True)
+            one.walked[claim.id] = walked = self._answer(claim)
+            if walked.made is not None:
+                made[claim.id] = walked.made
+        self.jobs.add(one)
+        for each in made.values():
+            baselines.remember(each, self.data_dir)
+        return made
+
+    def _answer(self, claim: Claim) -> Walked:
+        draft = Draft()
+        joins = Joins(self.jobs.engine, claim, quick=True)
+        run = replace(self._run(claim, draft, self._agent(claim), joins), holds=_too_early, leads=_too_early)
+        run.joins = joins.none
+        error = None
+        try:
+            with seen.about(job=claim.id, place=claim.incident.place):
+                handle(baselines.known(claim.incident, self.data_dir), self._agent(claim), self._place(claim), run)
+        except (Suspended, TooEarly):
+            return Walked(draft)
+        except AgentError as failure:
+            error = str(failure)
+        except Exception:
+            log.exception("job %s failed", claim.id)
+            error = INTERNAL
+        return Walked(draft, report(claim.incident, draft, bool(claim.options.get("dry_run")), error, claim.id))
+
     def _walk(self, claim: Claim) -> None:
         """The one place where everything is caught: one job that fails must not take the others along."""
         try:
-            self._handle(claim)
+            with seen.about(job=claim.id, place=claim.incident.place):
+                self._handle(claim)
         except LeaseLost:
             log.warning("lost the lease of %s: another worker goes on with it", claim.id)
         except Exception:
             log.exception("job %s failed", claim.id)
             with suppress(LeaseLost):
-                error = "an internal error; the service's log has the details under this job's id"
-                self._end(claim, error)
+                made = self.jobs.report(claim.id, INTERNAL)
+                self._brakes(claim).record(made)
+                self.jobs.finish(claim, made)
 
     def _handle(self, claim: Claim) -> None:
         journal = self.jobs.journal(claim)
+        joins = Joins(self.jobs.engine, claim, quick(self.agent))
         error = _unfit(claim, journal.names())
         try:
             if error is None:
-                self._go_on(claim, journal)
+                self._go_on(claim, journal, joins)
         except Suspended as wait:
             if wait.reason == "approval":
                 self._brakes(claim).let_go()
-            so_far = self.jobs.report(claim.id) if wait.reason == "approval" else None
-            self.jobs.suspend(claim, wait.reason, wait.until, so_far)
+            so_far = self._report(claim, journal, joins, None) if wait.reason == "approval" else None
+            self.jobs.suspend(claim, wait.reason, wait.until, so_far, journal)
             return
         except LeaseLost:
             raise
         except AgentError as failure:
             error = str(failure)
-        self._end(claim, error)
+        made = self._report(claim, journal, joins, error)
+        baselines.remember(made, self.data_dir)
+        if made.job == claim.id and any(each.plan and each.plan.actions for each in made.attempts):
+            self._brakes(claim).record(made)
+        self.jobs.finish(claim, made, journal)
 
-    def _go_on(self, claim: Claim, journal: FencedJournal) -> None:
-        """Walk on; whatever ends the walk, what was kept so far is written."""
+    def _go_on(self, claim: Claim, journal: FencedJournal, joins: Joins) -> None:
+        """Walk on; whatever ends the walk, what was kept so far is written: at once, or with what it leads to."""
         agent = self._agent(claim)
         incident = baselines.known(claim.incident, self.data_dir)
         try:
-            handle(incident, agent, self._place(claim), self._run(claim, journal, agent))
-        finally:
+            handle(incident, agent, self._place(claim), self._run(claim, journal, agent, joins))
+        except (Suspended, AgentError):
+            raise
+        except BaseException:
             journal.write()
+            raise
 
-    def _end(self, claim: Claim, error: str | None) -> None:
-        made = self.jobs.report(claim.id, error)
-        baselines.remember(made, self.data_dir)
-        self._brakes(claim).record(made)
-        self.jobs.finish(claim, made)
+    def _report(self, claim: Claim, journal: FencedJournal, joins: Joins, error: str | None) -> Report:
+        """The report so far; that of the open incident where this one repeats it."""
+        if joins.leader is not None:
+            return self.jobs.report(claim.id, error)
+        return report(claim.incident, journal, bool(claim.options.get("dry_run")), error, claim.id)
 
     def _agent(self, claim: Claim) -> Agent:
         """Our agent with the runbooks of this moment; under the policy that the job was submitted with, where it
@@ -143,7 +189,7 @@ class Worker:
         strict = self.agent.policy.read_only or bool(claim.options.get("read_only"))
         return replace(agent, policy=policy.load(file, strict, self.agent.policy.known))
 
-    def _run(self, claim: Claim, journal: Journal, agent: Agent) -> Run:
+    def _run(self, claim: Claim, journal: Journal, agent: Agent, joins: Joins) -> Run:
         brakes = Brakes(self.jobs.engine, claim.id, agent.policy, self.data_dir)
         return Run(
             journal,
@@ -154,7 +200,8 @@ class Worker:
             holds=brakes.hold,
             brakes=brakes.check,
             stops=brakes.stopped,
-            joins=Joins(self.jobs.engine, claim).check,
+            joins=joins.check,
+            leads=joins.lead,
         )
 
     def _brakes(self, claim: Claim) -> Brakes:
@@ -196,6 +243,15 @@ class Worker:
                     self.jobs.renew(working)
                 except OSError as failure:
                     log.warning("could not renew leases: %s", failure)
+
+
+def quick(agent: Agent) -> bool:
+    """Whether a walk that does not act ends within moments, so that nothing is lost where it is made again."""
+    return bool(getattr(agent.planner, "quick", False))
+
+
+def _too_early(*_: object) -> None:
+    raise TooEarly("only a job in the database may act or ask")
 
 
 def owner() -> str:

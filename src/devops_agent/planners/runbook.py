@@ -57,6 +57,8 @@ class RunbookPlanner:
     """Diagnoses with the library of runbooks."""
 
     name = "runbooks"
+    quick = True
+    """It asks no model: what is lost of a walk that did not act is made again within moments."""
 
     def __init__(self, library: Library, recall: Recall = nothing) -> None:
         self.library = library

@@ -1,0 +1,186 @@
+"""New jobs on their way into the database: durable when they are accepted, several requests in one transaction.
+
+Who comes while another is writing waits and is written with all who came meanwhile: the disk is waited for once.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert
+
+from devops_agent.errors import RequestError
+from devops_agent.jobs import audit, experience, feed, search
+from devops_agent.jobs.journal import Draft, synchronous, write
+from devops_agent.jobs.rows import Batch
+from devops_agent.jobs.tables import batches, jobs
+from devops_agent.model import SCHEMA_VERSION, Incident, Report, now
+from devops_agent.report import called
+
+_BATCH = insert(batches)
+_JOB = insert(jobs)
+_LATER = ("started", "finished", "outcome", "cause", "error", "waiting")
+
+
+@dataclass
+class Walked:
+    """A walk that was made in memory: what it kept, and its report where it came to an end."""
+
+    draft: Draft
+    made: Report | None = None
+
+
+@dataclass
+class Order:
+    """What one request submits: the rows to write, and what came of them so far."""
+
+    batch: Batch
+    requester: str
+    incidents: Sequence[Incident]
+    rows: list[dict[str, Any]]
+    walked: dict[str, Walked] = field(default_factory=dict)
+    written: bool = False
+    failure: Exception | None = None
+
+
+def order(incidents: Sequence[Incident], requester: str = "", options: dict[str, Any] | None = None) -> Order:
+    """A queued job for each incident. Raises RequestError where there is none."""
+    if not incidents:
+        raise RequestError("errors: must not be empty")
+    moment = now()
+    batch = f"job_{moment:%Y%m%d_%H%M%S}_{secrets.token_hex(4)}"
+    stamp = moment.timestamp()
+    rows = [
+        {
+            "id": batch if len(incidents) == 1 else f"{batch}_{number}",
+            "batch": batch,
+            "number": number,
+            "status": "queued",
+            "due": stamp,
+            "created": stamp,
+            "title": incident.title[:200],
+            "incident": incident.model_dump_json(),
+            "options": json.dumps(options or {}),
+            "progress": 0,
+            "fence": 0,
+            "tries": 0,
+            "version": SCHEMA_VERSION,
+            "place": incident.place,
+            **dict.fromkeys(_LATER),
+        }
+        for number, incident in enumerate(incidents, 1)
+    ]
+    return Order(Batch(batch, tuple(str(row["id"]) for row in rows)), requester, incidents, rows)
+
+
+def ended(made: Report) -> dict[str, Any]:
+    """The values of a job's row when its report is made."""
+    return {
+        "status": "error" if made.status == "error" else "done",
+        "waiting": None,
+        "finished": now().timestamp(),
+        "progress": 100,
+        **called(made),
+        "outcome": made.status,
+        "error": made.error,
+    }
+
+
+def tell_ended(connection: Connection, job: str, made: Report, values: dict[str, Any]) -> None:
+    """All that is noted elsewhere when a job ends, within the transaction that ends it."""
+    search.note_answered(connection, job, made, values)
+    experience.count(connection, job, made)
+    feed.tell(connection, job, values["status"], {key: values[key] for key in ("outcome", "cause", "title")})
+
+
+def put(connection: Connection, orders: Sequence[Order]) -> None:
+    """Write orders within a transaction; walks that were made already come with what they kept."""
+    connection.execute(
+        _BATCH,
+        [
+            {
+                "id": each.batch.id,
+                "created": each.rows[0]["created"],
+                "requester": each.requester,
+                "size": len(each.rows),
+            }
+            for each in orders
+        ],
+    )
+    rows = [_with_end(row, each.walked.get(row["id"])) for each in orders for row in each.rows]
+    connection.execute(_JOB, rows)
+    said = [
+        (row["id"], "submitted", each.requester or "unknown", {"title": row["title"]})
+        for each in orders
+        for row in each.rows
+    ]
+    audit.extend(connection, said)
+    told = [
+        feed.event(row["id"], "queued", {"batch": each.batch.id, "title": row["title"]})
+        for each in orders
+        for row in each.rows
+    ]
+    walked = {job: one for each in orders for job, one in each.walked.items()}
+    told += [feed.event(job, "running") for job in walked]
+    feed.write(connection, told)
+    search.note_queued(
+        connection, [row for each in orders for row in each.rows], [i for o in orders for i in o.incidents]
+    )
+    write(connection, {job: one.draft for job, one in walked.items()})
+    values = {row["id"]: row for row in rows}
+    for job, one in walked.items():
+        if one.made is not None:
+            tell_ended(connection, job, one.made, values[job])
+
+
+def _with_end(row: dict[str, Any], walked: Walked | None) -> dict[str, Any]:
+    """The row as it is to be written; a walk that did not come to its end goes on from where it stopped."""
+    if walked is None:
+        return row
+    begun = {**row, "started": row["created"]}
+    return {**begun, "fence": 1, **ended(walked.made)} if walked.made is not None else begun
+
+
+class Intake:
+    """The way in for the threads of one process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._coming: list[Order] = []
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+
+    def add(self, one: Order) -> Batch:
+        """Have an order written; it is on the disk when this returns. Raises what the database raised."""
+        with self._lock:
+            self._coming.append(one)
+        with self._writing:
+            if not one.written and one.failure is None:
+                with self._lock:
+                    orders, self._coming = self._coming, []
+                self._write(orders)
+        if one.failure is not None:
+            raise one.failure
+        return one.batch
+
+    def _write(self, orders: list[Order]) -> None:
+        """All together; where that fails, each on its own, so that none fails for another's sake."""
+        try:
+            self._commit(orders)
+        except Exception as failure:  # noqa: BLE001  raised again in the thread whose order it is
+            if len(orders) == 1:
+                orders[0].failure = failure
+                return
+            for each in orders:
+                self._write([each])
+
+    def _commit(self, orders: list[Order]) -> None:
+        with self.engine.connect() as connection, synchronous(connection, durable=True), connection.begin():
+            put(connection, orders)
+        for each in orders:
+            each.written = True

@@ -1,0 +1,56 @@
+"""What this process is doing right now, for those who watch: stages of a walk, and ids that belong to all that happens.
+
+Logs take the ids, metrics the times, traces both. Nobody watching costs nothing. A watcher is given the stage's path
+(`distil`, `0/diagnosis`, `0/look/disk_usage(path=/)#1`, `0/once/a1`) and is entered around it, as a context manager.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar
+
+Watcher = Callable[[str], AbstractContextManager[object]]
+
+_NONE: Mapping[str, str] = {}
+_ids: ContextVar[Mapping[str, str]] = ContextVar("ids", default=_NONE)
+_watchers: list[Watcher] = []
+
+
+def watch(watcher: Watcher) -> None:
+    """Have every stage of this process told to one more watcher; a second time changes nothing."""
+    if watcher not in _watchers:
+        _watchers.append(watcher)
+
+
+@contextmanager
+def stage(path: str) -> Iterator[None]:
+    """Around one stage of a walk."""
+    if not _watchers:
+        yield
+        return
+    with ExitStack() as entered:
+        for watcher in _watchers:
+            entered.enter_context(watcher(path))
+        yield
+
+
+@contextmanager
+def about(**ids: str | None) -> Iterator[None]:
+    """Around all that belongs to these ids (`request`, `job`, `place`, ...), in this thread."""
+    token = _ids.set({**_ids.get(), **{name: value for name, value in ids.items() if value}})
+    try:
+        yield
+    finally:
+        _ids.reset(token)
+
+
+def ids() -> Mapping[str, str]:
+    """The ids that what happens here belongs to."""
+    return _ids.get()
+
+
+def kind(path: str) -> str:
+    """The stage without what differs from job to job: `0/look/disk_usage(path=/)#1` is a `look`."""
+    first, _, rest = path.partition("/")
+    return rest.partition("/")[0] if first.isdigit() and rest else first
