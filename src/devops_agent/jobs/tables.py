@@ -11,6 +11,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -311,6 +312,16 @@ searched = Table(
     Column("words", Text, nullable=False),
     Index("ix_search_created", "created"),
     sqlite_autoincrement=True,
+)
+
+
+log_pieces = Table(
+    "log_piece",
+    metadata,
+    Column("job", String(80), primary_key=True),
+    Column("field", String(20), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
 )
 
 
