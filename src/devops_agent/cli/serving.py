@@ -12,6 +12,7 @@ SERVE = """\b
 Examples:
   devops-agent serve
   devops-agent serve --port 8080 --inventory places/ --policy policy.yaml
+  devops-agent keys create ann --role admin && devops-agent serve --host 0.0.0.0
 """
 
 
@@ -30,12 +31,18 @@ def serve(
     inventory: options.Inventory = None,
     policy: options.Policy = None,
     planner: options.Planner = None,
+    insecure: Annotated[
+        bool | None,
+        typer.Option("--insecure", help="Serve without keys on an address that others reach.", show_default=False),
+    ] = None,
 ) -> None:
     """Serve the HTTP API and the dashboard.
 
     Jobs are worked on in the same process, until it is ended by Ctrl-C or SIGTERM.
     """
-    settings = options.settings(host=host, port=port, inventory=inventory, policy=policy, planner=planner)
+    settings = options.settings(
+        host=host, port=port, inventory=inventory, policy=policy, planner=planner, insecure=insecure
+    )
     from devops_agent.web import server
 
     server.serve(settings)

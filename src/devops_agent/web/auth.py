@@ -116,21 +116,28 @@ class Doors:
             g.caller = NOBODY
         elif not self.closed():
             g.caller = OPEN
-            if self.buckets is not None and not _from_here():
-                self._limit(request.remote_addr or "")
+            if not _from_here():
+                self._others()
         else:
             found = self._verified()
             if found is None:
                 return redirect(f"{LOGIN}?next={quote(request.full_path.rstrip('?'))}", 303)
             g.caller = found
-            if self.buckets is not None:
-                self._limit(found.key or f"session {found.name}")
+            self._limit(found.key or f"session {found.name}")
             if not found.may(role):  # type: ignore[arg-type]
                 raise Forbidden(f"this needs the role {role}; yours is {found.role}")
             if found.via == "session" and request.method not in SAFE and not self.sessions.sent_token():
                 raise Forbidden("token: the form is too old or not ours; reload the page and try again")
             self._within_places(found)
         return None
+
+    def _others(self) -> None:
+        """Without keys, only this machine is served, unless told otherwise."""
+        if not self.backend.settings.insecure:
+            raise Unauthorized(
+                "key: the service has no keys yet and answers its own machine only (devops-agent keys create NAME)"
+            )
+        self._limit(request.remote_addr or "")
 
     def _verified(self) -> Caller | None:
         """Who calls, by key or session; None where a person should be asked to log in. Raises Unauthorized."""

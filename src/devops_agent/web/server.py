@@ -56,6 +56,7 @@ def serve(settings: Settings, debug: bool = False) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(settings)
     app.extensions["devops_agent"].check()
+    check_keys(settings)
     _announce(settings)
     _gunicorn(app, options(settings))
 
@@ -94,6 +95,20 @@ def before_exit(_server: Any, worker: Any) -> None:
     app = _application(worker)
     if app is not None:
         app.extensions["devops_agent"].stop()
+
+
+def check_keys(settings: Settings) -> None:
+    """Refuse to serve everybody who reaches this machine, unless told so. Raises ConfigError."""
+    if is_loopback(settings.host) or settings.insecure or settings.oidc_issuer:
+        return
+    from devops_agent import bootstrap
+    from devops_agent.jobs import keys
+
+    if not keys.exist(bootstrap.open_jobs(settings).engine):
+        raise ConfigError(
+            f"DEVOPS_AGENT_HOST: on {settings.host} others reach the service, and there is no key yet: make one "
+            "(devops-agent keys create NAME --role admin), or serve everybody (--insecure, DEVOPS_AGENT_INSECURE=1)"
+        )
 
 
 def is_loopback(host: str) -> bool:
