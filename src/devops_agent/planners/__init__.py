@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from devops_agent.errors import ToolError
 from devops_agent.inventory import Place
-from devops_agent.model import Attempt, Diagnosis, Digest, Evidence, Proposal, now
-from devops_agent.run import Run
+from devops_agent.model import (
+    Action,
+    Attempt,
+    Check,
+    CheckResult,
+    Diagnosis,
+    Digest,
+    Evidence,
+    ModelCall,
+    Proposal,
+    Record,
+    Step,
+    now,
+)
+from devops_agent.run import Ledger, Run, calls
+from devops_agent.tools.base import Tool
+
+R = TypeVar("R", bound=Record)
 
 
 class Probes(Protocol):
@@ -22,6 +38,23 @@ class Probes(Protocol):
 
     def probe(self, name: str, args: dict[str, Any]) -> dict[str, Any]:
         """Typed facts; raises ToolError."""
+        ...
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """All tools, those that change something too: a planner may name them, never call them."""
+        ...
+
+    def has(self, program: str) -> bool:
+        """Whether a program can be had at the place."""
+        ...
+
+    def preview(self, step: Step, number: int, earlier: Sequence[Action] = ()) -> Action:
+        """What a step would do; raises ToolError where the tool refuses. Changes nothing."""
+        ...
+
+    def evaluate(self, check: Check) -> CheckResult:
+        """Whether a check holds at the moment; None where that cannot be told."""
         ...
 
 
@@ -56,6 +89,45 @@ class Look:
         self.seen.append(evidence)
         return evidence
 
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """All tools of the place."""
+        return self._toolbox.tools
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """Where the cost of calls to models is kept over all incidents."""
+        return self._run.ledger
+
+    def has(self, program: str) -> bool:
+        """Whether a program can be had at the place."""
+        return self._toolbox.has(program)
+
+    def refused(self, steps: Sequence[Step]) -> list[str]:
+        """What the tools themselves say against these steps, taken in order; nothing is done."""
+        actions: list[Action] = []
+        said: list[str] = []
+        for step in steps:
+            try:
+                actions.append(self._toolbox.preview(step, len(actions) + 1, actions))
+            except ToolError as error:
+                said.append(f"{step.tool}: {error}")
+        return said
+
+    def evaluate(self, check: Check) -> CheckResult:
+        """Whether a check holds at the moment."""
+        return self._toolbox.evaluate(check)
+
+    def calls(self) -> tuple[ModelCall, ...]:
+        """The calls to models for this incident in earlier attempts."""
+        own = self._run.prefix.rstrip("/")
+        before = range(int(own)) if own.isdigit() else ()
+        return tuple(call for number in before for call in calls(self._run.journal, f"{number}/"))
+
+    def keep(self, name: str, function: Callable[[], R], durable: bool = False) -> R:
+        """The record kept under this name in this attempt, or else what the function makes, kept."""
+        return self._run.step(name, function, durable=durable)
+
     def _ask(self, key: str, probe: str, args: dict[str, Any]) -> Evidence:
         try:
             data = self._toolbox.probe(probe, args)
@@ -71,10 +143,35 @@ class NoLook:
         self.place = place or Place()
         self.failing: tuple[str, ...] = ()
         self.seen: list[Evidence] = []
+        self.tools: Mapping[str, Tool] = {}
+        self.ledger: Ledger | None = None
+        self._kept: dict[str, Record] = {}
 
     def __call__(self, probe: str, args: dict[str, Any]) -> Evidence:  # noqa: ARG002
         """Evidence without data: nothing is looked at."""
         return Evidence(id=probe, source=probe, text="nothing was looked at")
+
+    def has(self, program: str) -> bool:  # noqa: ARG002
+        """Nothing can be had where nothing is looked at."""
+        return False
+
+    def refused(self, steps: Sequence[Step]) -> list[str]:
+        """Every step is: there is no place to act in."""
+        return [f"{step.tool}: there is no place here to act in" for step in steps]
+
+    def evaluate(self, check: Check) -> CheckResult:
+        """It cannot be told."""
+        return CheckResult(name=check.probe, passed=None, detail="nothing was looked at")
+
+    def calls(self) -> tuple[ModelCall, ...]:
+        """There are no earlier attempts."""
+        return ()
+
+    def keep(self, name: str, function: Callable[[], R], durable: bool = False) -> R:  # noqa: ARG002
+        """Remembered as long as this object lives."""
+        if name not in self._kept:
+            self._kept[name] = function()
+        return self._kept[name]  # type: ignore[return-value]
 
 
 class Looking(Protocol):
@@ -85,8 +182,38 @@ class Looking(Protocol):
     """Services of the inventory whose health check fails at the moment."""
     seen: list[Evidence]
 
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """All tools of the place; none where nothing can be looked at."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """Where the cost of calls to models is kept over all incidents."""
+        ...
+
     def __call__(self, probe: str, args: dict[str, Any]) -> Evidence:
         """What a probe saw; without data where it could not look."""
+        ...
+
+    def has(self, program: str) -> bool:
+        """Whether a program can be had at the place."""
+        ...
+
+    def refused(self, steps: Sequence[Step]) -> list[str]:
+        """What the tools themselves say against these steps; nothing is done."""
+        ...
+
+    def evaluate(self, check: Check) -> CheckResult:
+        """Whether a check holds at the moment; None where that cannot be told."""
+        ...
+
+    def calls(self) -> tuple[ModelCall, ...]:
+        """The calls to models for this incident in earlier attempts."""
+        ...
+
+    def keep(self, name: str, function: Callable[[], R], durable: bool = False) -> R:
+        """The record kept under this name in this attempt, or else what the function makes, kept."""
         ...
 
 

@@ -86,7 +86,7 @@ class RunbookPlanner:
             if diagnosis.finding is None or diagnosis.finding.startswith(PASSED):
                 fallback = fallback or diagnosis
             elif (diagnosis.runbook, diagnosis.finding) not in tried:
-                if self._finding(diagnosis) and self._finding(diagnosis).remedy:
+                if self.finding(diagnosis) and self.finding(diagnosis).remedy:
                     return diagnosis
                 settled = settled or diagnosis
             else:
@@ -99,7 +99,7 @@ class RunbookPlanner:
         if runbook is None or not diagnosis.failure:
             return Proposal(cause=diagnosis.cause)
         acting = self._acting(runbook)
-        finding = self._finding(diagnosis)
+        finding = self.finding(diagnosis)
         bindings = diagnosis.bindings
         steps: list[Step] = []
         question = None
@@ -125,7 +125,7 @@ class RunbookPlanner:
             advice=("Read the excerpt; give the log of the failing step from its start, or of the service concerned.",),
         )
 
-    def _finding(self, diagnosis: Diagnosis) -> Any:
+    def finding(self, diagnosis: Diagnosis) -> Any:
         """What the diagnosis concluded, with its remedy; None where it concluded nothing."""
         runbook = self.library.runbooks.get(diagnosis.runbook or "")
         findings = self._acting(runbook).findings if runbook else ()

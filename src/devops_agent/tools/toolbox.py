@@ -69,6 +69,11 @@ class Toolbox:
             found = {**found, "body": "", "headers": {}}  # whose address only a log names need not be told what it says
         return cast(dict[str, Any], self._clean(found))
 
+    def has(self, program: str) -> bool:
+        """Whether the place's own host has a program; of one that is not this machine it is assumed."""
+        host = self._door(self.place.inventory.host)
+        return not host.local or host.has(program)
+
     def preview(self, step: Step, number: int, earlier: Sequence[Action] = ()) -> Action:
         """The exact action for a step; runs no change. Raises ToolError where the tool refuses.
 
