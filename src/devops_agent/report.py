@@ -28,7 +28,8 @@ def report(
     """All kept records of one incident, its status and a summary in a sentence."""
     made = attempts(journal)
     kept = {name: journal.get(name) for name in ("distil", "health")}
-    status = _status(made, dry_run, error)
+    closed = journal.get("closed")
+    status = "resolved" if closed and error is None else _status(made, dry_run, error)
     used = total(call for attempt in made for call in attempt.calls)
     return Report(
         job=job,
@@ -37,7 +38,7 @@ def report(
         health=revive(kept["health"]) if kept["health"] else None,
         attempts=made,
         status=status,
-        summary=_summary(made, status, error),
+        summary=_closed(revive(closed).text, made) if closed and error is None else _summary(made, status, error),
         error=error,
         usage=used,
         cost=Cost(requests=used.requests, tokens=used.tokens, dollars=used.dollars),
@@ -137,6 +138,14 @@ def _stopped(last: Attempt) -> str:
     kept = ", ".join(named.get(one.action_id, one.action_id) for one in last.undone if one in halted)
     told = f" not done: {skipped};" * bool(skipped) + f" not taken back: {kept};" * bool(kept)
     return f" {halted[0].output.capitalize()};{told[:-1]}."
+
+
+def _closed(reason: str, made: tuple[Attempt, ...]) -> str:
+    """What is said of an incident that was over before anything was done about it."""
+    last = made[-1] if made else Attempt()
+    found = last.diagnosis.summary if last.diagnosis is not None and last.diagnosis.failure else ""
+    withdrawn = " The plan that waited was withdrawn." if last.request is not None else ""
+    return f"{found} It is over without a repair: {reason}.{withdrawn}".strip()
 
 
 def _tools(last: Attempt) -> str:

@@ -1,4 +1,4 @@
-"""What is configured of hooks and targets, checked field by field: `[hooks.NAME]` and `[notify.NAME]` of the settings file.
+"""What is configured of hooks and targets: `[hooks.NAME]` and `[notify.NAME]` of the settings file, field by field.
 
 A secret is written as `env:NAME` (a variable), `file:PATH` (a file's content), or, worst, as it is.
 """
@@ -86,7 +86,9 @@ class Hook(BaseModel):
 
     name: str = ""
     kind: Kind
-    secret: tuple[SecretStr, ...] = Field(min_length=1, description="what its sender proves itself with; two while changing")
+    secret: tuple[SecretStr, ...] = Field(
+        min_length=1, description="what its sender proves itself with; two while changing"
+    )
     auth: Auth | None = Field(None, description="how: signature, bearer (or Basic), token (a header), url (?token=)")
     username: str | None = Field(None, description="bearer: the user of Basic authentication, if one is sent")
     signature_header: str | None = Field(None, description="grafana: the header it was told to sign in")
@@ -164,7 +166,9 @@ class Target(BaseModel):
     url: SecretStr | None = Field(None, description="apprise: its URL; webhook: the address that is posted to")
     secret: SecretStr | None = Field(None, description="webhook: what the body is signed with (whsec_… or any text)")
     hook: str | None = Field(None, description="github, gitlab: the hook whose changes are commented on")
-    token: SecretStr | None = Field(None, description="github, gitlab: what comments are written with; default: the hook's")
+    token: SecretStr | None = Field(
+        None, description="github, gitlab: what comments are written with; default: the hook's"
+    )
     approver: str | None = Field(None, description="the person who reads there, who may approve by link")
     on: tuple[Event, ...] | None = Field(None, description="what is told; default: all but no_failure")
     places: tuple[str, ...] = Field((), description="only incidents of these places; default: all")
@@ -269,7 +273,9 @@ def _entry(section: str, name: str, kind: type[Any], entry: Any) -> Any:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(str(each) for each in first["loc"])
-        raise ConfigError(f"{where}{'.' if field else ': '}{field}{': ' if field else ''}{_said(first['msg'])}") from None
+        raise ConfigError(
+            f"{where}{'.' if field else ': '}{field}{': ' if field else ''}{_said(first['msg'])}"
+        ) from None
 
 
 def _said(message: str) -> str:
