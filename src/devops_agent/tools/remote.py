@@ -76,8 +76,8 @@ class CommandHost(ABC):
         cap: int = CAP,
     ) -> Ended:
         """Whatever became of a command; raises HostUnreachable where it was not run."""
-        command = self._as(user, argv) if user else argv
-        ended = self._local.attempt(*self.reach(command, stdin is not None, cwd), timeout=timeout, stdin=stdin, cap=cap)
+        command = self._way(argv, stdin is not None, cwd, user)
+        ended = self._local.attempt(*command, timeout=timeout, stdin=stdin, cap=cap)
         if self.unreachable(ended):
             raise HostUnreachable(f"{self.name}: {ended.errors.strip()[-300:] or f'status {ended.code}'}")
         self.reached()
@@ -85,8 +85,7 @@ class CommandHost(ABC):
 
     def start(self, *argv: str, cwd: str | None = None, user: str | None = None) -> int | None:
         """Start a process that stays; what it says is not kept."""
-        command = self._as(user, argv) if user else argv
-        ended = self.attempt("sh", "-c", _STAY, cwd or "/", *command, timeout=20)
+        ended = self.attempt("sh", "-c", _STAY, cwd or "/", *argv, timeout=20, user=user)
         return int(ended.output.strip()) if ended.output.strip().isdigit() else None
 
     def has(self, program: str) -> bool:
@@ -175,6 +174,9 @@ class CommandHost(ABC):
                 wanted[target].append(int(pid))
         return {target: tuple(sorted(pids)) for target, pids in wanted.items()}
 
+    def _way(self, argv: tuple[str, ...], stdin: bool, cwd: str | None, user: str | None) -> tuple[str, ...]:
+        return self.reach(self._as(user, argv) if user else argv, stdin, cwd)
+
     def _bytes(self, limit: int, *argv: str) -> bytes:
         ended = self.attempt(*argv, cap=2 * limit + 2)
         succeeded(ended)
@@ -247,6 +249,11 @@ class DockerHost(CommandHost):
         """Docker exec takes the argument list as it is."""
         options = (*(("-i",) if stdin else ()), *(("-w", cwd) if cwd else ()))
         return ("docker", "exec", *options, self._container, *argv)
+
+    def _way(self, argv: tuple[str, ...], stdin: bool, cwd: str | None, user: str | None) -> tuple[str, ...]:
+        """Docker changes the user itself; in a container there is often nothing else that could."""
+        docker, execute, *rest = self.reach(argv, stdin, cwd)
+        return (docker, execute, *(("-u", user) if user else ()), *rest)
 
     def unreachable(self, ended: Ended) -> bool:
         """The daemon or the container is not there."""

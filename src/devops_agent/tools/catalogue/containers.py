@@ -69,7 +69,7 @@ def recreate_container(place: Place, service: str) -> Commands:
     entry = place.service(service)
     yield supervisors.control(place, entry, "docker", "rm", "--", entry.unit or service)
     yield Run(argv=entry.run, cwd=place.workspace, timeout=120)
-    yield Wait(probe="service_status", args={"service": service}, expect=('result.state == "running"',), limit=30)
+    yield Wait(probe="service_settles", args={"service": service}, expect=("result.stays == true",), limit=0)
 
 
 @recreate_container.precondition
