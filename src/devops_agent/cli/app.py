@@ -29,7 +29,7 @@ No language model is needed and none is used yet: runbooks plan. A configured ke
 
 def build() -> typer.Typer:
     """The application with all its commands."""
-    from devops_agent.cli import audit, catalogue, jobs, reading, repair, serving, stats
+    from devops_agent.cli import audit, catalogue, jobs, keys, mcp, reading, repair, serving, stats
 
     app = typer.Typer(
         name="devops-agent",
@@ -42,7 +42,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     app.callback()(_options)
-    for module in (reading, repair, jobs, audit, stats, serving, catalogue):
+    for module in (reading, repair, jobs, audit, stats, serving, keys, catalogue, mcp):
         module.register(app)
     return app
 

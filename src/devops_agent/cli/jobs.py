@@ -146,7 +146,7 @@ def _decide(name: str, granted: bool, plan: str | None, reason: str, as_json: bo
     from devops_agent.cli import repair
 
     store = _open()
-    mine = store.report(name).incident.source == "cli"
+    mine = store.report(name).incident.source in ("cli", "mcp")
     decision = store.decide(name, granted, options.user(), reason, plan)
     if not as_json:
         word = "approved" if decision.granted else "denied"
