@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert
 
 from devops_agent.errors import RequestError
-from devops_agent.jobs import audit, experience, feed, search
+from devops_agent.jobs import audit, experience, feed, logs, search
 from devops_agent.jobs.journal import Draft, synchronous, write
 from devops_agent.jobs.rows import Batch
 from devops_agent.jobs.tables import batches, jobs
@@ -114,6 +114,7 @@ def put(connection: Connection, orders: Sequence[Order]) -> None:
     )
     rows = [_with_end(row, each.walked.get(row["id"])) for each in orders for row in each.rows]
     connection.execute(_JOB, rows)
+    logs.keep(connection, {row["id"]: i for o in orders for row, i in zip(o.rows, o.incidents, strict=True)})
     said = [
         (row["id"], "submitted", each.requester or "unknown", {"title": row["title"]})
         for each in orders

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Engine, delete, select
 
 from devops_agent.jobs.rows import FINISHED
-from devops_agent.jobs.tables import batches, events, jobs, journal, reading, searched
+from devops_agent.jobs.tables import batches, events, jobs, journal, log_pieces, reading, searched
 from devops_agent.model import now
 
 PIECE = 200
@@ -71,7 +71,7 @@ def _delete(engine: Engine, ended: list[str], old: float) -> int:
         still = select(jobs.c.id).where(jobs.c.id.in_(ended), jobs.c.status.in_(FINISHED), jobs.c.finished < old)
         certain = list(connection.execute(still.with_for_update()).scalars())
         concerned = set(connection.execute(select(jobs.c.batch).where(jobs.c.id.in_(certain))).scalars())
-        for table in (journal, events, searched):
+        for table in (journal, events, searched, log_pieces):
             connection.execute(delete(table).where(table.c.job.in_(certain)))
         gone = connection.execute(delete(jobs).where(jobs.c.id.in_(certain))).rowcount
         left = set(connection.execute(select(jobs.c.batch).where(jobs.c.batch.in_(concerned))).scalars())
