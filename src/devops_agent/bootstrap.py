@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -16,10 +17,16 @@ from devops_agent.model import Diagnosis, Digest, Incident
 if TYPE_CHECKING:
     from devops_agent.jobs.store import Jobs
     from devops_agent.jobs.worker import Worker
+    from devops_agent.llm.budget import Caps
+    from devops_agent.llm.door import Door
+    from devops_agent.llm.names import Choice
     from devops_agent.pipeline import Agent
+    from devops_agent.planners import Planner
+    from devops_agent.planners.runbook import RunbookPlanner
     from devops_agent.policy import Known
     from devops_agent.runbooks.load import Library
 
+INSTALL = "pip install 'devops-agent[llm]'"
 INLINE_LOG = 256 << 10
 """Longer logs lie in a file of the data directory instead of the database, in characters."""
 
@@ -34,13 +41,11 @@ def build_agent(settings: Settings) -> Agent:
     from devops_agent.scan import Signatures
     from devops_agent.tools.toolbox import Toolbox
 
-    if settings.planner == "model":
-        raise ConfigError("DEVOPS_AGENT_PLANNER: the model planner comes with a later version; use auto or runbooks")
     also(settings.redact)
     known = whole_library(settings.runbooks, _catalogue() if settings.runbooks else None)
     places = load_all(settings.inventory)
     return Agent(
-        planner=RunbookPlanner(known),
+        planner=planning(settings, RunbookPlanner(known)),
         policy=policy.load(settings.policy, settings.read_only, _names(known, places)),
         signatures=Signatures(known.signatures()),
         toolbox=partial(Toolbox, data_dir=settings.data_dir, redact=lambda text: redact(text)[0]),
@@ -48,6 +53,73 @@ def build_agent(settings: Settings) -> Agent:
         max_attempts=settings.max_attempts,
         settle=settings.settle_seconds,
         excerpt_lines=settings.excerpt_lines,
+    )
+
+
+def planning(settings: Settings, runbooks: RunbookPlanner) -> Planner:
+    """Who plans: the runbooks, alone or with a model where one is configured. Raises ConfigError where one is wanted
+    and there is none."""
+    if settings.planner == "runbooks":
+        return runbooks
+    from importlib.util import find_spec
+
+    chosen = model_choices(settings)
+    if not chosen:
+        if settings.planner == "auto":
+            return runbooks
+        raise ConfigError(
+            f"DEVOPS_AGENT_PLANNER: {settings.planner} needs a model, and there is no key for {settings.model}: set "
+            "OPEN_AI_API_KEY (or the key of its provider), or DEVOPS_AGENT_MODEL_BASE_URL"
+        )
+    if find_spec("pydantic_ai") is None:
+        if settings.planner == "auto":
+            return runbooks
+        raise ConfigError(f"DEVOPS_AGENT_PLANNER: {settings.planner} needs a package more: {INSTALL}")
+    from devops_agent.planners.cascade import CascadePlanner
+    from devops_agent.planners.model import ModelPlanner
+
+    model = ModelPlanner(model_door(settings, chosen), runbooks.library.causes, settings.max_turns)
+    return CascadePlanner(runbooks, model, settings.planner)
+
+
+def model_choices(settings: Settings) -> tuple[Choice, ...]:
+    """The models that can be asked, in order: those for which there is a key, or none is needed."""
+    from devops_agent.config import environment
+    from devops_agent.llm.names import FALLBACK_KEY, choose
+
+    known = environment()
+    made = [choose(settings.model, settings.model_base_url, known)]
+    if settings.model_fallback:
+        made.append(choose(settings.model_fallback, settings.model_fallback_base_url, known, FALLBACK_KEY))
+    return tuple(each for each in made if each.configured)
+
+
+def model_door(settings: Settings, choices: tuple[Choice, ...]) -> Door:
+    """The door to these models, on the settings' terms."""
+    from devops_agent.distil.redact import redact
+    from devops_agent.llm import prices
+    from devops_agent.llm.door import Door, Terms
+
+    terms = Terms(
+        choices,
+        timeout=settings.model_timeout_seconds,
+        patience=settings.model_patience_seconds,
+        answer_tokens=settings.model_answer_tokens,
+        caps=model_caps(settings),
+        prices=prices.read(settings.model_price),
+    )
+    return Door(terms, lambda text: redact(text)[0])
+
+
+def model_caps(settings: Settings) -> Caps:
+    """What asking models may cost."""
+    from devops_agent.llm.budget import Cap, Caps
+
+    return Caps(
+        call=Cap(settings.budget_call_tokens, settings.budget_call_dollars),
+        incident=Cap(settings.budget_incident_tokens, settings.budget_incident_dollars),
+        day=Cap(settings.budget_day_tokens, settings.budget_day_dollars),
+        caller=Cap(settings.budget_caller_tokens, settings.budget_caller_dollars),
     )
 
 
@@ -67,9 +139,15 @@ def build_worker(settings: Settings, jobs: Jobs, agent: Agent) -> Worker:
     from devops_agent.planners.shelf import Shelf
 
     worker = Worker(jobs, agent, settings.patience_seconds, settings.approval_seconds, settings.data_dir)
-    if isinstance(agent.planner, RunbookPlanner):
-        planner = RunbookPlanner(agent.planner.library, recall(jobs.engine))
+    own = agent.planner if isinstance(agent.planner, RunbookPlanner) else getattr(agent.planner, "runbooks", None)
+    if own is not None:
+        planner = RunbookPlanner(own.library, recall(jobs.engine))
         worker.shelf = Shelf(settings.runbooks, planner, agent.signatures, _catalogue() if settings.runbooks else None)
+    if own is not agent.planner:
+        from devops_agent.jobs.spending import Spending
+
+        caps = model_caps(settings)
+        worker.spending = Spending(jobs.engine, caps.day, caps.caller)
     return worker
 
 
@@ -137,6 +215,38 @@ def read_incident(source: Path | BinaryIO, settings: Settings, baseline: Path | 
         return incident.model_copy(update={"log_file": str(file)})
     file.unlink()
     return incident.model_copy(update={"log": begin})
+
+
+def first_request(incident: Incident, settings: Settings) -> dict[str, Any] | str:
+    """Exactly what a model would be sent first about this incident, redacted, without sending it; or why nothing would.
+
+    Raises ConfigError where no model is configured.
+    """
+    from devops_agent.llm.preview import Showing
+    from devops_agent.pipeline import look_only
+    from devops_agent.planners.cascade import CascadePlanner
+    from devops_agent.planners.model import ModelPlanner
+
+    agent = build_agent(settings)
+    if not isinstance(agent.planner, CascadePlanner):
+        raise ConfigError(
+            "DEVOPS_AGENT_MODEL: no model would be asked: there is no key for one, or the planner is runbooks"
+        )
+    old = agent.planner
+    door = Showing(model_door(settings, model_choices(settings)))
+    planner = CascadePlanner(old.runbooks, ModelPlanner(door, old.model.causes, old.model.turns), old.order)
+    place = _one_place(settings)
+    diagnosis = look_only(incident, replace(agent, planner=planner), place)
+    if door.seen is not None:
+        return door.seen
+    return f"the runbooks answer ({diagnosis.cause})" if diagnosis.failure else "the log shows no failure"
+
+
+def _one_place(settings: Settings) -> Place:
+    places = load_all(settings.inventory)
+    if len(places) > 1:
+        raise ConfigError(f"--inventory: there are several places ({', '.join(places)}); name one of the files")
+    return next(iter(places.values()))
 
 
 def diagnose(source: Path | bytes | BinaryIO, settings: Settings, lines: int | None = None) -> tuple[Digest, Diagnosis]:

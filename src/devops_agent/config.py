@@ -35,8 +35,32 @@ class Settings(BaseModel):
     inventory: Path | None = Field(None, description="inventory file, or a directory of them")
     policy: Path | None = Field(None, description="policy file; default: probes allowed, changes and destruction asked")
     runbooks: Path | None = Field(None, description="directory of own runbooks; they override by id")
-    planner: Literal["auto", "runbooks", "model"] = Field("auto", description="who plans")
-    model: str = Field(DEFAULT_MODEL, description="language model (the model planner comes later)")
+    planner: Literal["auto", "runbooks", "model_first", "model"] = Field(
+        "auto", description="who plans: auto (runbooks, a model where they do not know), runbooks, model_first, model"
+    )
+    model: str = Field(DEFAULT_MODEL, description="language model, `provider:name` or a name (docs/models.md)")
+    model_base_url: str | None = Field(
+        None, description="OpenAI-compatible server to ask instead of the provider's own"
+    )
+    model_fallback: str | None = Field(None, description="model to ask where the first one gives no answer")
+    model_fallback_base_url: str | None = Field(None, description="server of the fallback")
+    model_timeout_seconds: float = Field(60.0, gt=0, description="how long one try of a question to a model may take")
+    model_patience_seconds: float = Field(120.0, gt=0, description="how long a question may take with all its tries")
+    model_answer_tokens: int = Field(4000, ge=200, description="most tokens of one answer")
+    model_price: str | None = Field(
+        None, description="dollars a million tokens, IN/OUT or MODEL=IN/OUT, …; default: a price list that is built in"
+    )
+    max_turns: int = Field(5, ge=1, le=50, description="requests to a model for one incident")
+    budget_call_tokens: int | None = Field(None, ge=1, description="most tokens of one request with its answer")
+    budget_call_dollars: float | None = Field(None, ge=0, description="most that one request may cost")
+    budget_incident_tokens: int | None = Field(200_000, ge=1, description="most tokens of one incident")
+    budget_incident_dollars: float | None = Field(1.0, ge=0, description="most that one incident may cost")
+    budget_day_tokens: int | None = Field(None, ge=1, description="most tokens of one day (UTC), all incidents")
+    budget_day_dollars: float | None = Field(20.0, ge=0, description="most that one day (UTC) may cost, all incidents")
+    budget_caller_tokens: int | None = Field(None, ge=1, description="most tokens a day of one caller or API key")
+    budget_caller_dollars: float | None = Field(
+        None, ge=0, description="most that one caller or API key may cost a day"
+    )
     api_key_configured: bool = Field(False, description="whether OPEN_AI_API_KEY or OPENAI_API_KEY is set")
     read_only: bool = Field(False, description="hard read-only mode: nothing is changed, whatever policy or people say")
     redact: tuple[str, ...] = Field((), description="own expressions to mask as secrets; lines, or a list in the file")
@@ -131,6 +155,11 @@ def dotenv(file: Path) -> dict[str, str]:
         quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
         values[name.strip()] = value[1:-1] if quoted else value.split(" #")[0].strip()
     return values
+
+
+def environment() -> dict[str, str]:
+    """The environment, and below it what `.env` says: where keys are looked for."""
+    return {**dotenv(Path(".env")), **os.environ}
 
 
 def _toml(path: str | None) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from devops_agent.model import (
 )
 from devops_agent.planners import Look, Planner
 from devops_agent.policy import Policy
-from devops_agent.run import Run
+from devops_agent.run import MemoryJournal, Run
 from devops_agent.scan import Signatures
 from devops_agent.tools import fresh
 from devops_agent.tools.outward import Outward
@@ -85,6 +85,18 @@ def _walk(incident: Incident, agent: Agent, place: Place, run: Run, toolbox: Too
             return
         digest = attempt.step("again", distil_fresh, digest, toolbox, marks, agent)
         known.reported(digest)
+
+
+def look_only(incident: Incident, agent: Agent, place: Place) -> Diagnosis:
+    """The diagnosis of an incident as the first attempt would have it, with probes; nothing is planned or kept."""
+    run = Run(MemoryJournal())
+    with closing(agent.toolbox(place)) as toolbox:
+        digest: Digest = run.step("distil", distil, incident, agent.signatures, agent.excerpt_lines)
+        before = run.step("health", first_look, incident, toolbox)
+        known = toolbox.outward = Outward(place)
+        known.reported(digest)
+        look = Look(toolbox, run.scope(0), failing(before, run), known.learn)
+        return agent.planner.diagnose(digest, (), look)
 
 
 def failing(before: Health, run: Run) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ import pytest
 from devops_agent.distil.redact import redact
 from devops_agent.errors import BudgetSpent, ConfigError
 from devops_agent.llm.budget import Cap, Caps
-from devops_agent.llm.door import Door, Terms, shown
+from devops_agent.llm.door import Door, Terms
 from devops_agent.llm.names import Choice, choose
+from devops_agent.llm.preview import shown
 from devops_agent.llm.prices import dollars, read
 from devops_agent.llm.request import Function, Message, Request
 from devops_agent.usage import FunctionCall, Usage

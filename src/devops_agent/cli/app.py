@@ -22,8 +22,8 @@ Exit status: 0 resolved, or the log shows no failure; 1 the agent itself failed;
 \b
 Environment: DEVOPS_AGENT_INVENTORY, DEVOPS_AGENT_POLICY and DEVOPS_AGENT_PLANNER stand for the
 options of the same names; DEVOPS_AGENT_DATA_DIR is where everything that is kept lies.
-No language model is needed and none is used yet: runbooks plan. A configured key
-(OPEN_AI_API_KEY, OPENAI_API_KEY) waits for the model planner of a later version.
+No language model is needed: runbooks plan. With a key (OPEN_AI_API_KEY, OPENAI_API_KEY, or
+that of another provider) `handle` and `serve` ask a model where no runbook knows what to do.
 """
 
 

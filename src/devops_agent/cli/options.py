@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from devops_agent.cli import terminal
-from devops_agent.errors import ConfigError, RequestError
+from devops_agent.errors import RequestError
 
 if TYPE_CHECKING:
     from devops_agent.config import Settings
 
+PLANNERS = ("auto", "runbooks", "model_first", "model")
 Log = Annotated[
     str, typer.Argument(metavar="LOG|-", help="The log; - or nothing reads standard input.", show_default=False)
 ]
@@ -33,8 +34,8 @@ Policy = Annotated[
 Planner = Annotated[
     str | None,
     typer.Option(
-        metavar="auto|runbooks|model",
-        help="Who plans. `model` comes with a later version; `auto` means runbooks until then.",
+        metavar="auto|runbooks|model_first|model",
+        help="Who plans. auto: runbooks, and a model where they do not know and a key is set.",
     ),
 ]
 
@@ -43,14 +44,9 @@ def settings(**given: Any) -> Settings:
     """The settings, with what the command line gave above all else; refuses a planner that is not there."""
     from devops_agent.config import load_settings
 
-    if given.get("planner") not in (None, "auto", "runbooks", "model"):
-        raise RequestError(f"--planner: {given['planner']!r} is not one of auto, runbooks, model")
+    if given.get("planner") not in (None, *PLANNERS):
+        raise RequestError(f"--planner: {given['planner']!r} is not one of {', '.join(PLANNERS)}")
     known = load_settings(given)
-    if known.planner == "model":
-        raise ConfigError(
-            "planner: the model planner comes with a later version; use --planner runbooks (or auto), "
-            "and DEVOPS_AGENT_PLANNER likewise"
-        )
     if known.redact:
         from devops_agent.distil.redact import also
 

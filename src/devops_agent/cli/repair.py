@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -26,6 +26,8 @@ Examples:
   devops-agent handle deploy.log --inventory shop.yaml --dry-run     show the plan, stop before acting
   devops-agent handle deploy.log --inventory shop.yaml               ask where the policy asks
   devops-agent handle deploy.log --inventory shop.yaml --yes         approve what the policy asks about
+  devops-agent handle deploy.log --inventory shop.yaml --show-request
+                                                                     what a model would be sent; sends nothing
   journalctl -u shop | devops-agent handle --inventory shop.yaml --json
   devops-agent handle build.log --dry-run --markdown >> "$GITHUB_STEP_SUMMARY"
 """
@@ -47,6 +49,9 @@ def handle(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop before anything is executed.")] = False,
     baseline: Annotated[Path | None, typer.Option(metavar="LOG", help="A passing log of the same job.")] = None,
     planner: options.Planner = None,
+    show_request: Annotated[
+        bool, typer.Option("--show-request", help="Print what a model would be sent, redacted, and send nothing.")
+    ] = False,
     as_json: options.Json = False,
     markdown: options.Markdown = False,
 ) -> None:
@@ -57,6 +62,8 @@ def handle(
     passing = options.readable(baseline, "--baseline") if baseline else None
     from devops_agent import bootstrap
 
+    if show_request:
+        raise typer.Exit(_show_request(settings, source, passing))
     jobs = bootstrap.open_jobs(settings)
     worker = bootstrap.build_worker(settings, jobs, bootstrap.build_agent(settings))
     with terminal.working("reading the log"):
@@ -65,6 +72,24 @@ def handle(
     with stopping(name, jobs, settings):
         found = finish(name, jobs, worker, asking=log != "-" and not (as_json or markdown))
     show(name, found, as_json, markdown)
+
+
+def _show_request(settings: Settings, source: Path | BinaryIO, passing: Path | None) -> int:
+    """Print the first request of this incident. Only probes and health checks are run, as they would be before it."""
+    from devops_agent import bootstrap
+
+    with terminal.working("looking"):
+        incident = bootstrap.read_incident(source, settings, passing)
+        try:
+            found = bootstrap.first_request(incident, settings)
+        finally:
+            for file in filter(None, (incident.log_file, incident.baseline_file)):
+                Path(file).unlink(missing_ok=True)
+    if isinstance(found, str):
+        terminal.remark(f"nothing would be sent: {found}")
+    else:
+        terminal.write_json(found)
+    return 0
 
 
 def finish(name: str, jobs: Jobs, worker: Worker, asking: bool) -> Report:

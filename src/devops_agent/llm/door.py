@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from devops_agent.errors import BudgetSpent
 from devops_agent.llm import loop, prices
@@ -220,11 +219,3 @@ class Door:
             if choice not in self._wires:
                 self._wires[choice] = Wire(choice, self.terms.timeout, self.terms.answer_tokens)
             return self._wires[choice]
-
-
-def shown(door: Door, request: Request) -> dict[str, Any]:
-    """Exactly what would be sent to the first model, without sending it."""
-    from devops_agent.llm.preview import capture
-
-    wire = Wire(door.terms.choices[0], door.terms.timeout, door.terms.answer_tokens)
-    return capture(wire, request.redacted(door.redact))

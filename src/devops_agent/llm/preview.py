@@ -6,10 +6,32 @@ import json
 from typing import Any
 
 from devops_agent.llm import loop
+from devops_agent.llm.door import Door
 from devops_agent.llm.request import Request
 from devops_agent.llm.wire import Trouble, Wire
+from devops_agent.run import Ledger
+from devops_agent.usage import ModelCall, Usage
 
 _SECRET_HEADERS = ("authorization", "x-api-key", "api-key")
+
+
+class Showing:
+    """A door that opens to nobody: it keeps what would have been sent first in `seen`."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.seen: dict[str, Any] | None = None
+
+    def ask(self, request: Request, turn: int, spent: Usage, ledger: Ledger | None = None) -> ModelCall:  # noqa: ARG002
+        """Nothing is sent; the call says so."""
+        self.seen = self.seen or shown(self.door, request)
+        return ModelCall(turn=turn, error="nothing was sent: the request is only shown", tries=0)
+
+
+def shown(door: Door, request: Request) -> dict[str, Any]:
+    """Exactly what would be sent to the first model, without sending it."""
+    terms = door.terms
+    return capture(Wire(terms.choices[0], terms.timeout, terms.answer_tokens), request.redacted(door.redact))
 
 
 def capture(wire: Wire, request: Request) -> dict[str, Any]:
