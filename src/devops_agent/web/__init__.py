@@ -21,7 +21,7 @@ def create_app(
     from flask import Flask
 
     from devops_agent.config import load_settings
-    from devops_agent.web import api, auth, decisions, live, origins, pages, problems, reports
+    from devops_agent.web import api, auth, decisions, headers, live, origins, pages, problems, reports
     from devops_agent.web.backend import Backend
 
     settings = settings or load_settings()
@@ -36,6 +36,7 @@ def create_app(
     )
     backend = app.extensions["devops_agent"] = Backend(settings, agent, work)
     problems.register(app, details=debug)
+    headers.register(app)
     auth.register(app, backend)
     origins.register(app, origins.Origins(settings.cors_origins, settings.allowed_hosts), api.PUBLIC)
     for part in (api, decisions, live, reports, pages):

@@ -6,12 +6,16 @@ is logged under a reference and answered with that reference alone.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+import re
 import secrets
 import traceback
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from flask import g, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from devops_agent.errors import AgentError
@@ -22,6 +26,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("devops_agent.web")
 
+API = "/api/v1/"
+_FIELD = re.compile(r"([A-Za-z][\w.\[\]-]{0,200}): (.+)", re.DOTALL)
+_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    500: "internal_error",
+}
 SENTENCES = {
     400: "the request could not be understood",
     401: "a key is needed",
@@ -70,6 +84,13 @@ class TooMany(AgentError):
         self.retry_after = max(1, math.ceil(seconds))
 
 
+class Conflict(AgentError):
+    """What is asked for does not go together with how things stand."""
+
+    code = "conflict"
+    status = 409
+
+
 def headers_of(error: AgentError) -> dict[str, str]:
     """What a client's program should know besides the message."""
     if error.status == 401:
@@ -85,7 +106,8 @@ def register(app: Flask, details: bool = False) -> None:
     def on_agent_error(error: AgentError) -> ResponseReturnValue:
         if error.status >= 500 and not isinstance(error, Busy):
             return unexpected(error)
-        return {"error": str(error), "code": error.code}, error.status, headers_of(error)
+        body: dict[str, Any] = {"error": str(error), "code": error.code, "problems": getattr(error, "problems", None)}
+        return told(body, error.status, headers_of(error))
 
     def on_http_error(error: HTTPException) -> ResponseReturnValue:
         if isinstance(error, InternalServerError):
@@ -100,7 +122,7 @@ def register(app: Flask, details: bool = False) -> None:
             headers["Allow"] = ", ".join(allowed)
         elif status == 413:
             body["error"] += f" (at most {app.config['MAX_CONTENT_LENGTH']} bytes)"
-        return body, status, headers
+        return told(body, status, headers)
 
     def unexpected(cause: BaseException) -> ResponseReturnValue:
         reference = secrets.token_hex(4)
@@ -108,10 +130,31 @@ def register(app: Flask, details: bool = False) -> None:
         body: dict[str, Any] = {"error": "the agent failed to answer; its log has the details", "reference": reference}
         if details:
             body["details"] = "".join(traceback.format_exception(cause))
-        return body, 500
+        return told(body, 500, {})
 
     app.register_error_handler(AgentError, on_agent_error)
     app.register_error_handler(HTTPException, on_http_error)
+
+
+def told(body: dict[str, Any], status: int, headers: dict[str, str]) -> ResponseReturnValue:
+    """The answer in the form of the contract; in that of RFC 9457 where the newer API was asked."""
+    fields = body.pop("problems", None)
+    if not request.path.startswith(API):
+        return body, status, headers
+    code = body.pop("code", None) or _CODES.get(status) or f"http_{status}"
+    detail = body.pop("error")
+    named = _FIELD.match(detail) if status == 400 else None
+    problem = {
+        "type": f"urn:devops-agent:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "errors": fields or ([{"field": named[1], "message": named[2]}] if named else []),
+        "request_id": g.get("request_id"),
+        **{name: value for name, value in body.items() if name != "available_endpoints"},
+    }
+    return json.dumps(problem), status, {**headers, "Content-Type": "application/problem+json"}
 
 
 def endpoints(app: Flask) -> list[str]:
