@@ -217,7 +217,7 @@ class Connections(BaseModel):
         return tuple(each for each in found if each)
 
 
-def read(hooks: Mapping[str, Any], notify: Mapping[str, Any], places: frozenset[str] | None = None) -> Connections:
+def read(hooks: Mapping[str, Any], notify: Mapping[str, Any]) -> Connections:
     """Check what the settings say; ConfigError names the entry and its field."""
     made = Connections(
         hooks={name: _entry("hooks", name, Hook, entry) for name, entry in hooks.items()},
@@ -229,9 +229,6 @@ def read(hooks: Mapping[str, Any], notify: Mapping[str, Any], places: frozenset[
             raise ConfigError(f"notify.{name}.hook: no {target.kind} hook of this name")
         if target.hook is not None and of is not None and not (target.token or of.token):
             raise ConfigError(f"notify.{name}.token: missing, and the hook {target.hook} has none either")
-    for name, hook in made.hooks.items():
-        if places is not None and hook.place is not None and hook.place not in places:
-            raise ConfigError(f"hooks.{name}.place: no place {hook.place!r} (known: {', '.join(sorted(places))})")
     return made
 
 

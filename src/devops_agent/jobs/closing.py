@@ -7,15 +7,16 @@ and its own proof says whether it is over.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection, select, update
 
-from devops_agent.jobs import audit, feed
+from devops_agent.jobs import audit, feed, search
 from devops_agent.jobs.journal import StoredJournal
 from devops_agent.jobs.rows import FINISHED
 from devops_agent.jobs.tables import jobs
-from devops_agent.model import Evidence, keep, now
+from devops_agent.model import Evidence, Incident, keep, now
+from devops_agent.report import called, report
 
 Closed = Literal["closed", "busy", "ended"]
 
@@ -29,9 +30,17 @@ def close(connection: Connection, job: str, by: str, reason: str) -> Closed:
     if row["status"] == "running" or any("/once/" in key for key in stored.names()):
         return "busy"
     stored.put("closed", keep(Evidence(id="closed", source=by, text=reason, at=now())))
-    values = {"status": "done", "outcome": "resolved", "waiting": None, "finished": now().timestamp()}
+    made = report(Incident.model_validate_json(row["incident"]), stored, job=job)
+    values: dict[str, Any] = {
+        "status": "done",
+        "outcome": "resolved",
+        "waiting": None,
+        "finished": now().timestamp(),
+        **called(made),
+    }
     values |= {"owner": None, "lease": None, "fence": row["fence"] + 1, "progress": 100}
     connection.execute(update(jobs).where(jobs.c.id == job).values(**values))
     audit.append(connection, job, "closed", by, {"reason": reason})
-    feed.tell(connection, job, "done", {"outcome": "resolved", "cause": row["cause"], "title": row["title"]})
+    search.note_answered(connection, job, made, values)
+    feed.tell(connection, job, "done", {key: values[key] for key in ("outcome", "cause", "title")})
     return "closed"
