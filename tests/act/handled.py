@@ -43,6 +43,7 @@ class Site:
             pytest.skip("runit is not installed")
         self.folder = folder
         self.inventory: dict[str, Any] = {"workspace": str(folder), "services": {}}
+        self.inside: list[str] = []
         self._keepers: dict[str, subprocess.Popen[bytes]] = {}
         (folder / "log").mkdir()
 
@@ -74,7 +75,7 @@ class Site:
 
     def get(self, port: int) -> int:
         """The status with which a port answers; 0 where it does not."""
-        argv = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*", "-m", "3"]
+        argv = [*self.inside, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*", "-m", "3"]
         ended = subprocess.run([*argv, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=False)
         return int(ended.stdout or 0)
 
@@ -87,7 +88,7 @@ class Site:
         for name in ("OPENAI_API_KEY", "OPEN_AI_API_KEY", "OPENAI_BASE_URL", "DEVOPS_AGENT_MODEL"):
             environment.pop(name, None)
         ended = subprocess.run(
-            [*argv, "--yes", "--json", *options],
+            [*self.inside, *argv, "--yes", "--json", *options],
             cwd=self.folder,
             env=environment,
             capture_output=True,
