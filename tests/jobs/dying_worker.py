@@ -37,7 +37,7 @@ def main() -> None:
 
     FencedJournal.put = dying_put
     jobs = Jobs(open_engine(database))
-    jobs.release(dead_owners(jobs.owners()))
+    jobs.leases.release(dead_owners(jobs.leases.owners()))
     file = folder / "file"
     place = Place(healthy_when(file, "ab"), folder=folder)
     planner = Wanting([[step(file, "a"), step(file, "b")]])

@@ -112,9 +112,7 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("newest", [20_000, 10])
-def test_words(store, newest, monkeypatch):
-    monkeypatch.setattr("devops_agent.jobs.search.NEWEST", newest)
+def test_words(store):
     assert {words: len(found(store, text=words)) for words in WORDS} == WORDS
     for cursor in ("", "x", "n", "nx", "cx~y", "n5"):
         with pytest.raises(RequestError, match="cursor"):

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from devops_agent.errors import ApprovalMismatch, LeaseLost, NotFound, RequestError
-from devops_agent.jobs import store as module
+from devops_agent.jobs import leases
 from devops_agent.jobs.store import Jobs
 from devops_agent.jobs.tables import open_engine
 from devops_agent.model import ApprovalRequest, Incident, Plan, keep, now
@@ -58,7 +58,7 @@ def test_each_job_is_claimed_once(jobs):
 
 
 def test_a_worker_that_lost_its_lease_cannot_write(jobs, monkeypatch):
-    monkeypatch.setattr(module, "LEASE_SECONDS", -1.0)
+    monkeypatch.setattr(leases, "LEASE_SECONDS", -1.0)
     jobs.submit([incident()])
     slow = jobs.claim("slow")
     late = jobs.journal(slow)
@@ -77,7 +77,7 @@ def test_a_dead_owner_is_relieved_at_once(jobs):
     jobs.submit([incident()])
     jobs.claim("dead")
     assert jobs.claim("other") is None
-    assert jobs.release(["dead"]) == 1
+    assert jobs.leases.release(["dead"]) == 1
     assert jobs.claim("other").tries == 1
 
 
@@ -86,9 +86,11 @@ def test_waiting_jobs_are_due_later(jobs):
     claim = jobs.claim("w")
     jobs.suspend(claim, "settling", now() + timedelta(seconds=60))
     assert jobs.claim("w") is None
-    assert 50 < jobs.next_due() <= 60
-    jobs.suspend(claim, "settling", now() - timedelta(seconds=1))
-    assert jobs.claim("w").id == claim.id
+    assert 50 < jobs.leases.next_due() <= 60
+    jobs.submit([incident("another")])
+    other = jobs.claim("w")
+    jobs.suspend(other, "settling", now() - timedelta(seconds=1))
+    assert jobs.claim("w").id == other.id
 
 
 def waiting(jobs, seconds=60):

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select
 
+from devops_agent.jobs.database import alone
 from devops_agent.jobs.tables import audit, reading
 from devops_agent.model import now
 
@@ -50,6 +51,7 @@ def extend(connection: Connection, entries: Iterable[New]) -> None:
     wanted = list(entries)
     if not wanted:
         return
+    alone(connection, "audit")
     last = connection.execute(_LAST).first()
     number, before = (last[0], last[1]) if last else (0, GENESIS)
     rows = []
@@ -63,7 +65,7 @@ def extend(connection: Connection, entries: Iterable[New]) -> None:
     connection.execute(_INSERT, rows)
 
 
-_LAST = select(audit.c.id, audit.c.hash).order_by(audit.c.id.desc()).limit(1).with_for_update()
+_LAST = select(audit.c.id, audit.c.hash).order_by(audit.c.id.desc()).limit(1)
 _INSERT = insert(audit)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from devops_agent.errors import Suspended
+from devops_agent.jobs.database import alone
 from devops_agent.jobs.store import FINISHED
 from devops_agent.jobs.tables import host_locks, jobs, reading, repairs
 from devops_agent.model import Plan, Report, Ruling, now
@@ -20,6 +21,8 @@ from devops_agent.policy import Policy
 
 KILL_SWITCH = "STOP"
 BUSY_SECONDS = 1.0
+EVERYWHERE = ("ssh://", "kubectl://")
+"""Hosts that are the same from every machine."""
 BACKOFF_SECONDS = 30.0
 
 
@@ -37,6 +40,7 @@ class Brakes:
         stamp = now()
         mine = set(hosts(plan))
         with self.engine.begin() as connection:
+            alone(connection, "host locks")
             ended = select(jobs.c.id).where(jobs.c.status.in_(FINISHED))
             connection.execute(delete(host_locks).where(host_locks.c.job.in_(ended)))
             held = {row.host: row.job for row in connection.execute(select(host_locks))}
@@ -114,9 +118,10 @@ class Brakes:
 
 
 def hosts(plan: Plan) -> list[str]:
-    """The hosts that a plan changes, as seen from everywhere: `local` is this machine."""
+    """The hosts that a plan changes, as seen from everywhere: what is named alike on all machines is named so, all
+    else (`local`, a container) belongs to this machine."""
     names = {action.host for action in plan.actions if action.effect != "read"}
-    return sorted(f"{socket.gethostname()}:{name}" for name in names)
+    return sorted(name if name.startswith(EVERYWHERE) else f"{socket.gethostname()}:{name}" for name in names)
 
 
 def _deny(rule: str, reason: str) -> Ruling:

@@ -5,16 +5,26 @@ SQLite needs WAL, a busy time-out, and transactions that begin with IMMEDIATE: d
 
 from __future__ import annotations
 
+import logging
 import os
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 
 from devops_agent.errors import ConfigError
+
+log = logging.getLogger("devops_agent.database")
+PATIENCE_SECONDS = 30.0
+"""How long a write that must not be lost is tried again."""
+_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+_REACHED = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+"""Seconds after which a Postgres that is gone without a word is given up."""
 
 
 def make_engine(url: str) -> Engine:
@@ -28,7 +38,7 @@ def make_engine(url: str) -> Engine:
             return _sqlite(url, parsed.database)
         if parsed.drivername in ("postgres", "postgresql"):
             parsed = parsed.set(drivername="postgresql+psycopg")
-        return create_engine(parsed, pool_pre_ping=True)
+        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=30, connect_args=_REACHED)
     except ModuleNotFoundError as error:
         more = "; pip install 'devops-agent[postgres]'" if error.name == "psycopg" else ""
         raise ConfigError(f"DEVOPS_AGENT_DATABASE_URL: its driver is not installed ({error.name}){more}") from None
@@ -39,6 +49,36 @@ def make_engine(url: str) -> Engine:
 def reading(engine: Engine) -> Connection:
     """A connection whose transaction takes no write lock."""
     return engine.execution_options(sqlite_begin="DEFERRED").connect()
+
+
+def alone(connection: Connection, name: str) -> None:
+    """From here to the end of this transaction nobody else is past the same line with the same name.
+
+    On SQLite that holds anyway: writers come one after the other.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_ALONE, {"name": name})
+
+
+def passing(error: BaseException) -> bool:
+    """Whether an error says that the database cannot be used right now: gone, full, locked. Trying again may help."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, (OperationalError, InterfaceError, TimeoutError))
+
+
+def patiently(work: Callable[[], None], seconds: float = PATIENCE_SECONDS) -> None:
+    """Do it, again and again for a while where the database cannot be used. It must be harmless to do it twice: that
+    the answer to a commit did not come does not mean that it was not made."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return work()
+        except SQLAlchemyError as failure:
+            if not passing(failure) or time.monotonic() > end:
+                raise
+            log.warning("the database cannot be used, trying again: %s", str(failure).splitlines()[0])
+            time.sleep(0.5)
 
 
 def _sqlite(url: str, file: str | None) -> Engine:

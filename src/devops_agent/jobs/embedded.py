@@ -48,8 +48,8 @@ class EmbeddedWorkers:
         while not self._stop.is_set():
             try:
                 worked = self.worker.work()
-            except SQLAlchemyError:
-                log.exception("the database does not answer; trying again")
+            except SQLAlchemyError as failure:
+                log.warning("the database cannot be used; trying again: %s", failure)
                 self._stop.wait(1.0)
                 continue
             if not worked:
@@ -58,7 +58,7 @@ class EmbeddedWorkers:
     def _rest(self) -> None:
         """Sleep until something is submitted or due. Holding the lock while looking, no submission is missed."""
         with self.jobs.changed:
-            due = self.jobs.next_due()
+            due = self.jobs.leases.next_due(self.worker.reach)
             if not self._stop.is_set():
                 self.jobs.changed.wait(1.0 if due is None else min(1.0, max(0.01, due)))
 
@@ -71,8 +71,8 @@ class EmbeddedWorkers:
                 if time.monotonic() >= forgets:
                     forgets = time.monotonic() + _FORGET_EVERY
                     self._forget()
-            except SQLAlchemyError:
-                log.exception("recovery failed; trying again")
+            except SQLAlchemyError as failure:
+                log.warning("recovery failed; trying again: %s", failure)
 
     def _forget(self) -> None:
         """Delete what is older than what is kept."""

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, Select, func, select, update
 
 from devops_agent.errors import Suspended
 from devops_agent.jobs import audit
+from devops_agent.jobs.database import alone
 from devops_agent.jobs.journal import TooEarly
 from devops_agent.jobs.store import FINISHED, Claim
 from devops_agent.jobs.tables import jobs, reading
@@ -111,6 +112,7 @@ class Joins:
         """
         self._written = True
         with self.engine.begin() as connection:
+            alone(connection, f"join {fingerprint}")
             mine = jobs.c.id == self.claim.id
             connection.execute(update(jobs).where(mine).values(fingerprint=fingerprint))
             found = connection.execute(self._open(fingerprint)).scalar()

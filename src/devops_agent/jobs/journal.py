@@ -6,16 +6,20 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select
 
 from devops_agent.errors import LeaseLost
 from devops_agent.jobs import audit, feed
+from devops_agent.jobs.database import patiently
 from devops_agent.jobs.tables import jobs, journal, reading
 from devops_agent.model import now
 
 GATHER_SECONDS = 0.25
+CERTAIN_SECONDS = 5.0
+"""So long after the database said so a job is taken to be still ours; well below the time of a lease."""
 _ALL = select(journal.c.key, journal.c.value).where(journal.c.job == bindparam("of")).order_by(journal.c.id)
 
 
@@ -99,12 +103,14 @@ class TooEarly(Exception):
 class FencedJournal(Draft):
     """The journal of a claimed job. What was read or written once is remembered: the owner is the only writer.
 
-    Values that follow one another within `GATHER_SECONDS` are written in one transaction, at the latest with the end of
+    Values that follow one another within `gather` seconds are written in one transaction, at the latest with the end of
     the job: losing them costs only the little work that made them. A durable one takes all before it along, and is on
     the disk when `put` returns. A `fresh` job has none yet.
     """
 
-    def __init__(self, engine: Engine, job: str, fence: int, fresh: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, job: str, fence: int, fresh: bool = False, gather: float = GATHER_SECONDS
+    ) -> None:
         super().__init__()
         if not fresh:
             with reading(engine) as connection:
@@ -112,26 +118,53 @@ class FencedJournal(Draft):
         self.engine = engine
         self.job = job
         self.fence = fence
-        self._written = time.monotonic()
+        self.gather = gather
+        self._written = self._certain = time.monotonic()
+        self._doubtful = False
 
     def put(self, key: str, value: dict[str, Any], durable: bool = False) -> None:
         """Keep one value; LeaseLost where another worker owns the job."""
         self._keep(key, value)
-        if durable or time.monotonic() - self._written > GATHER_SECONDS:
+        if durable or time.monotonic() - self._written >= self.gather:
             self.write(durable)
 
     def write(self, durable: bool = False) -> None:
         """Write what was gathered; LeaseLost where another worker owns the job by now."""
-        if not self.gathered:
-            return
+        if self.gathered:
+            patiently(partial(self._write, durable))
+            self.written()
+
+    def check(self) -> None:
+        """LeaseLost where another worker owns the job; asks the database where that was not certain a moment ago."""
+        if time.monotonic() - self._certain > CERTAIN_SECONDS:
+            patiently(self._ask)
+
+    def _ask(self) -> None:
+        asked = time.monotonic()
+        with reading(self.engine) as connection:
+            self._mine(connection)
+        self._certain = asked
+
+    def _write(self, durable: bool) -> None:
+        asked = time.monotonic()
         with self.engine.connect() as connection, synchronous(connection, durable), connection.begin():
-            mine = select(jobs.c.id).where(
-                jobs.c.id == self.job, jobs.c.fence == self.fence, jobs.c.status == "running"
-            )
-            if connection.execute(mine.with_for_update()).first() is None:
-                raise LeaseLost(f"{self.job} belongs to another worker")
-            self.write_in(connection)
-        self.written()
+            self._mine(connection)
+            if not self._there(connection):
+                self.write_in(connection)
+        self._certain = asked
+
+    def _mine(self, connection: Connection) -> None:
+        mine = select(jobs.c.id).where(jobs.c.id == self.job, jobs.c.fence == self.fence, jobs.c.status == "running")
+        if connection.execute(mine.with_for_update()).first() is None:
+            raise LeaseLost(f"{self.job} belongs to another worker")
+
+    def _there(self, connection: Connection) -> bool:
+        """Whether what was gathered was written by a commit whose answer did not come."""
+        if not self._doubtful:
+            self._doubtful = True
+            return False
+        first = select(journal.c.id).where(journal.c.job == self.job, journal.c.key == self.gathered[0][0])
+        return connection.execute(first).first() is not None
 
     def write_in(self, connection: Connection) -> None:
         """Write what was gathered within the transaction of who knows that the job is still ours."""
@@ -140,6 +173,7 @@ class FencedJournal(Draft):
     def written(self) -> None:
         """What was gathered is in the database."""
         self.gathered = []
+        self._doubtful = False
         self._written = time.monotonic()
 
 

@@ -80,7 +80,8 @@ class BatchRow:
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that this worker owns until its lease ends. `fresh`: nobody has begun it before."""
+    """A job that this worker owns until its lease ends. `fresh`: nobody has begun it before. `machine`: the only one
+    that can go on with it."""
 
     id: str
     fence: int
@@ -89,6 +90,7 @@ class Claim:
     version: int
     tries: int
     fresh: bool = False
+    machine: str | None = None
 
 
 def places(engine: Engine, name: str) -> set[str | None]:

@@ -44,8 +44,6 @@ MOST_WORDS = 100
 LONGEST_WORD = 40
 SHORTEST_PREFIX = 3
 """From so many letters on a word that is asked for is also found as the beginning of a longer one."""
-NEWEST = 20_000
-"""Rows that Postgres looks through before it asks its index."""
 _NO_CURSOR = "cursor: it belongs to another list; take the one that came with this list"
 _WORD = re.compile(r"\w+")
 _LISTED = [column for column in jobs.columns if column.name not in ("incident", "options")]
@@ -168,20 +166,10 @@ def _by_words(connection: Connection, asked: _Asked, cursor: str | None) -> Page
 
 
 def _matches(connection: Connection, asked: _Asked, begins: bool, below: int | None) -> Page:
-    """Postgres cannot walk its index from the newest on: what is common is found in the newest rows, what is rare by
-    the index."""
-    if connection.dialect.name != "sqlite":
-        top = connection.execute(select(func.max(searched.c.number))).scalar() or 0
-        newest = (top + 1 if below is None else below) - NEWEST
-        page = _page(connection, _matching(connection, asked, begins, below, newest), asked.limit, "nb"[begins])
-        if page.next_cursor or newest <= 1:
-            return page
-    return _page(connection, _matching(connection, asked, begins, below), asked.limit, "nb"[begins])
+    return _page(connection, _matching(connection, asked, begins, below), asked.limit, "b" if begins else "n")
 
 
-def _matching(
-    connection: Connection, asked: _Asked, begins: bool, below: int | None, newest: int | None = None
-) -> Select[Any]:
+def _matching(connection: Connection, asked: _Asked, begins: bool, below: int | None) -> Select[Any]:
     wanted = [f'"{word[:LONGEST_WORD]}"' for word in (*asked.marks, *asked.words)]
     if connection.dialect.name == "sqlite":
         index = table("search_words", column("rowid", Integer))
@@ -189,11 +177,10 @@ def _matching(
         source: FromClause = index.join(searched, searched.c.number == number).join(jobs, searched.c.job == jobs.c.id)
         fits = text("search_words MATCH :wanted").bindparams(wanted=" AND ".join(wanted) + "*" * begins)
     else:
+        number = searched.c.number
+        source = searched.join(jobs, searched.c.job == jobs.c.id)
         words = " & ".join(each.replace('"', "'") for each in wanted) + ":*" * begins
-        rows = _rows(newest, below, words)
-        number = rows.c.number
-        source = rows.join(jobs, rows.c.job == jobs.c.id)
-        fits = text("looked.vector @@ CAST(:wanted AS tsquery)").bindparams(wanted=words)
+        fits = text("search.vector @@ CAST(:wanted AS tsquery)").bindparams(wanted=words)
     query = select(*_LISTED, number.label("place_in_list")).select_from(source).where(fits, *asked.conditions)
     if below is not None:
         query = query.where(number < below)
@@ -201,20 +188,6 @@ def _matching(
         first = select(func.min(searched.c.number)).where(searched.c.created >= asked.since.timestamp())
         query = query.where(number >= func.coalesce(first.scalar_subquery(), 0))
     return query.order_by(number.desc())
-
-
-def _rows(newest: int | None, below: int | None, words: str) -> FromClause:
-    """Rows of Postgres to look through: one by one from the newest on (OFFSET keeps the planner from doing it
-    otherwise), or all that the index gives (which a materialized part makes it use)."""
-    vector: ColumnElement[Any] = column("vector")
-    query = select(searched.c.number, searched.c.job, vector).select_from(searched)
-    if below is not None:
-        query = query.where(searched.c.number < below)
-    if newest is not None:
-        inner = query.where(searched.c.number >= newest).order_by(searched.c.number.desc()).offset(0)
-        return inner.subquery("looked")
-    fits = text("search.vector @@ CAST(:wanted AS tsquery)").bindparams(wanted=words)
-    return query.where(fits).cte("looked").prefix_with("MATERIALIZED", dialect="postgresql")
 
 
 def _page(connection: Connection, query: Select[Any], limit: int, kind: str) -> Page:

@@ -13,13 +13,15 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, RowMapping, and_, bindparam, func, not_, or_, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, delete, func, not_, or_, select, update
 
-from devops_agent.errors import NotFound
+from devops_agent.errors import LeaseLost, NotFound
 from devops_agent.jobs import audit, feed, retention, search
+from devops_agent.jobs.database import patiently
 from devops_agent.jobs.decisions import Decision, decide
 from devops_agent.jobs.intake import Intake, Order, ended, order, put, tell_ended
-from devops_agent.jobs.journal import FencedJournal, StoredJournal
+from devops_agent.jobs.journal import GATHER_SECONDS, FencedJournal, StoredJournal
+from devops_agent.jobs.leases import Leases, Reach
 from devops_agent.jobs.rows import FINISHED as FINISHED
 from devops_agent.jobs.rows import Batch as Batch
 from devops_agent.jobs.rows import BatchRow as BatchRow
@@ -27,30 +29,13 @@ from devops_agent.jobs.rows import Claim as Claim
 from devops_agent.jobs.rows import JobRow as JobRow
 from devops_agent.jobs.rows import job_row, time_of
 from devops_agent.jobs.tables import batches, jobs, reading
+from devops_agent.jobs.tables import journal as kept
 from devops_agent.model import SCHEMA_VERSION, Approval, Incident, Report, now
 from devops_agent.report import called, report
 
-LEASE_SECONDS = 15.0
 MAX_TRIES = 20
 PIECE = 50
 """Rows read at once where all are read."""
-
-_NOW: BindParameter[float] = bindparam("now")
-_ABANDONED = and_(jobs.c.status == "running", jobs.c.lease < _NOW)
-_DUE = tuple(
-    select(jobs).where(ready).order_by(by).limit(1).with_for_update(skip_locked=True)
-    for ready, by in (
-        (_ABANDONED, jobs.c.lease),
-        (and_(jobs.c.status == "waiting", jobs.c.due <= _NOW), jobs.c.due),
-        (and_(jobs.c.status == "queued", jobs.c.due <= _NOW), jobs.c.due),
-    )
-)
-_THIS = (
-    select(jobs)
-    .where(jobs.c.id == bindparam("job"))
-    .where(or_(and_(jobs.c.status.in_(("queued", "waiting")), jobs.c.due <= _NOW), _ABANDONED))
-    .with_for_update(skip_locked=True)
-)
 
 
 class Jobs:
@@ -60,8 +45,8 @@ class Jobs:
         self.engine = engine
         self.job_retention = job_retention
         self.changed = threading.Condition()
+        self.leases = Leases(engine)
         self._intake = Intake(engine)
-        self._busy = False
 
     def submit(
         self, incidents: Sequence[Incident], requester: str = "", options: dict[str, Any] | None = None
@@ -87,59 +72,22 @@ class Jobs:
         put(connection, [one])
         return one.batch
 
-    def claim(self, owner: str, job: str | None = None) -> Claim | None:
+    def claim(self, owner: str, job: str | None = None, reach: Reach | None = None) -> Claim | None:
         """The next job that is due, or that one, leased to this owner; None where there is nothing to do."""
-        stamp = now().timestamp()
-        if not self._busy:
-            with reading(self.engine) as connection:
-                if self._due(connection, stamp, job) is None:
-                    return None
-        with self.engine.begin() as connection:
-            row = self._due(connection, stamp, job)
-            self._busy = row is not None
-            if row is None:
-                return None
-            values = {
-                "status": "running",
-                "waiting": None,
-                "owner": owner,
-                "lease": stamp + LEASE_SECONDS,
-                "fence": row["fence"] + 1,
-                "tries": row["tries"] + (row["status"] == "running"),
-                "started": row["started"] or stamp,
-            }
-            connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(**values))
-            if row["status"] == "running" or row["started"] is None:
-                feed.tell(connection, row["id"], "running")
-        return Claim(
-            id=row["id"],
-            fence=row["fence"] + 1,
-            incident=Incident.model_validate_json(row["incident"]),
-            options=json.loads(row["options"]),
-            version=row["version"],
-            tries=int(values["tries"]),
-            fresh=row["started"] is None,
-        )
+        return self.leases.claim(owner, job, reach)
 
-    def _due(self, connection: Connection, stamp: float, job: str | None) -> RowMapping | None:
-        """The job to go on with: one that was left behind, one whose time has come, the one that has queued longest."""
-        for query in _DUE if job is None else (_THIS,):
-            row = connection.execute(query, {"now": stamp, "job": job}).mappings().first()
-            if row is not None:
-                return row
-        return None
-
-    def journal(self, claim: Claim) -> FencedJournal:
+    def journal(self, claim: Claim, gather: float = GATHER_SECONDS) -> FencedJournal:
         """The claim's journal; writes through it raise LeaseLost once another worker owns the job."""
-        return FencedJournal(self.engine, claim.id, claim.fence, claim.fresh)
+        return FencedJournal(self.engine, claim.id, claim.fence, claim.fresh, gather)
 
-    def renew(self, claims: Sequence[Claim]) -> None:
-        """Prolong the leases of jobs that are being worked on."""
-        lease = now().timestamp() + LEASE_SECONDS
+    def restart(self, claim: Claim) -> FencedJournal:
+        """An empty journal for a job that another version of the code began, and which has done nothing yet."""
+        mine = and_(jobs.c.id == claim.id, jobs.c.fence == claim.fence, jobs.c.status == "running")
         with self.engine.begin() as connection:
-            for claim in claims:
-                mine = and_(jobs.c.id == claim.id, jobs.c.fence == claim.fence, jobs.c.status == "running")
-                connection.execute(update(jobs).where(mine).values(lease=lease))
+            if not connection.execute(update(jobs).where(mine).values(version=SCHEMA_VERSION)).rowcount:
+                raise LeaseLost(f"{claim.id} belongs to another worker")
+            connection.execute(delete(kept).where(kept.c.job == claim.id))
+        return FencedJournal(self.engine, claim.id, claim.fence)
 
     def suspend(
         self,
@@ -151,7 +99,7 @@ class Jobs:
     ) -> None:
         """Let go of a job that waits; it is due again at `until`. `made`: its report so far, for the lists. What its
         journal has gathered is written with it."""
-        due = (until or now() + timedelta(days=365)).timestamp()
+        due = self.leases.clock.at(until or now() + timedelta(days=365))
         waiting = {"status": "waiting", "waiting": reason[:40], "due": due, **(called(made) if made else {})}
         self._let_go(claim, {**waiting, "version": SCHEMA_VERSION}, made, journal)
 
@@ -173,20 +121,6 @@ class Jobs:
             search.note_cancelled(connection, job)
         self.tell()
         return True
-
-    def release(self, owners: Sequence[str]) -> int:
-        """Take the leases from owners that are known to be dead, so that their jobs go on at once; how many."""
-        if not owners:
-            return 0
-        dead = and_(jobs.c.status == "running", jobs.c.owner.in_(owners))
-        with self.engine.begin() as connection:
-            return connection.execute(update(jobs).where(dead).values(lease=0.0)).rowcount
-
-    def owners(self) -> list[str]:
-        """Who holds leases at the moment."""
-        with reading(self.engine) as connection:
-            query = select(jobs.c.owner).where(jobs.c.status == "running").distinct()
-            return [owner for (owner,) in connection.execute(query) if owner]
 
     def decide(self, job: str, granted: bool, by: str, reason: str = "", fingerprint: str | None = None) -> Approval:
         """Approve or deny the plan that a job waits with. Raises ApprovalMismatch where it does not wait (any more)."""
@@ -270,19 +204,20 @@ class Jobs:
         with reading(self.engine) as connection:
             return int(connection.execute(select(func.count()).where(open_)).scalar() or 0)
 
-    def next_due(self) -> float | None:
-        """Seconds until a waiting or queued job is due; None where there is none."""
-        with reading(self.engine) as connection:
-            query = select(func.min(jobs.c.due)).where(jobs.c.status.in_(("queued", "waiting")))
-            due = connection.execute(query).scalar()
-        return None if due is None else float(due) - now().timestamp()
-
     def forget(self, days: float) -> int:
         """Delete jobs, batches and journals that ended more than so many days ago; how many jobs."""
         return retention.forget(self.engine, days)
 
     def _let_go(self, claim: Claim, values: dict[str, Any], made: Report | None, journal: FencedJournal | None) -> None:
-        mine = and_(jobs.c.id == claim.id, jobs.c.fence == claim.fence)
+        patiently(lambda: self._write_end(claim, values, made, journal))
+        if journal is not None:
+            journal.written()
+        self.tell()
+
+    def _write_end(
+        self, claim: Claim, values: dict[str, Any], made: Report | None, journal: FencedJournal | None
+    ) -> None:
+        mine = and_(jobs.c.id == claim.id, jobs.c.fence == claim.fence, jobs.c.status == "running")
         changed = {**values, "owner": None, "lease": None}
         with self.engine.begin() as connection:
             if not connection.execute(update(jobs).where(mine).values(**changed)).rowcount:
@@ -296,9 +231,6 @@ class Jobs:
                 if made is not None:
                     search.note_answered(connection, claim.id, made, values)
                 feed.tell_waiting(connection, claim.id, values["waiting"])
-        if journal is not None:
-            journal.written()
-        self.tell()
 
     def _find(self, connection: Any, job: str) -> RowMapping:
         row = connection.execute(select(jobs).where(jobs.c.id == job)).mappings().first()

@@ -74,6 +74,7 @@ jobs = Table(
     Column("tries", Integer, nullable=False),
     Column("version", Integer, nullable=False),
     Column("place", String(200)),
+    Column("machine", String(200)),
     Index("ix_job_place", "place", "created"),
     Index("ix_job_queue", "status", "due"),
     Index("ix_job_batch", "batch", "number"),
@@ -108,6 +109,18 @@ audit = Table(
     Column("before", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
     Index("ix_audit_job", "job"),
+)
+
+workers = Table(
+    "worker",
+    metadata,
+    Column("owner", String(200), primary_key=True),
+    Column("machine", String(200), nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("places", Text, nullable=False),
+    Column("version", String(40), nullable=False),
+    Column("started", Float, nullable=False),
+    Column("seen", Float, nullable=False),
 )
 
 host_locks = Table(
@@ -328,6 +341,17 @@ log_pieces = Table(
 @event.listens_for(searched, "after_create")
 def _index_words(_table: Table, connection: Connection, **_more: Any) -> None:
     index(connection)
+
+
+spendings = Table(
+    "spending",
+    metadata,
+    Column("day", String(10), primary_key=True),
+    Column("account", String(200), primary_key=True),
+    Column("calls", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("dollars", Float, nullable=False),
+)
 
 
 def open_engine(url: str) -> Engine:

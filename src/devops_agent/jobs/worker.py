@@ -14,15 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from devops_agent import policy, seen
 from devops_agent.errors import AgentError, LeaseLost, NotFound, Suspended
 from devops_agent.inventory import Place, load
-from devops_agent.jobs import baselines
+from devops_agent.jobs import baselines, logs
 from devops_agent.jobs.brakes import Brakes
+from devops_agent.jobs.database import passing
 from devops_agent.jobs.intake import Order, Walked
 from devops_agent.jobs.joins import Joins
-from devops_agent.jobs.journal import Draft, FencedJournal, TooEarly
-from devops_agent.jobs.store import LEASE_SECONDS, MAX_TRIES, Claim, Jobs
+from devops_agent.jobs.journal import GATHER_SECONDS, Draft, FencedJournal, TooEarly
+from devops_agent.jobs.leases import LEASE_SECONDS, Reach
+from devops_agent.jobs.store import MAX_TRIES, Claim, Jobs
 from devops_agent.model import SCHEMA_VERSION, Approval, Plan, Report, Ruling, now
 from devops_agent.pipeline import Agent, handle
 from devops_agent.planners.shelf import Shelf
@@ -32,6 +36,8 @@ from devops_agent.tools import children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from devops_agent.jobs.spending import Spending
 
 log = logging.getLogger("devops_agent.worker")
 INTERNAL = "an internal error; the service's log has the details under this job's id"
@@ -54,7 +60,9 @@ class Worker:
         self.approval_seconds = approval_seconds
         self.data_dir = data_dir
         self.shelf: Shelf | None = None
+        self.spending: Spending | None = None
         self.owner = owner()
+        self.reach: Reach | None = None
         self._working: dict[str, Claim] = {}
         self._lock = threading.Lock()
         self._heart: threading.Thread | None = None
@@ -62,15 +70,19 @@ class Worker:
     def recover(self) -> None:
         """Take over from processes of this machine that were killed: end the commands that they left running, then let
         go of their jobs, so that nothing of them goes on beside us."""
-        dead = dead_owners(self.jobs.owners())
-        if dead and self.data_dir is not None:
-            for program in children.end_left(self.data_dir):
-                log.warning("ended %s, which a killed worker had left running", program)
-        self.jobs.release(dead)
+        leases = self.jobs.leases
+        dead = dead_owners(leases.owners())
+        if self.data_dir is not None:
+            programs = children.end_left(self.data_dir) if dead else []
+            for pid in _neighbours(leases.owners(expired=True)):
+                programs += children.end_of(self.data_dir, pid)
+            for program in programs:
+                log.warning("ended %s, which a worker that is dead or hangs had left running", program)
+        leases.release(dead)
 
     def work(self, job: str | None = None) -> bool:
         """Claim and walk one job that is due (or that one); False where there is none."""
-        claim = self.jobs.claim(self.owner, job)
+        claim = self.jobs.claim(self.owner, job, self.reach)
         if claim is None:
             return False
         with self._heartbeat(claim):
@@ -88,6 +100,11 @@ class Worker:
             if row.answered:
                 return
             time.sleep(0.05)
+
+    @property
+    def quick(self) -> bool:
+        """Whether walks that only look end within moments."""
+        return quick(self.agent)
 
     def answer(self, one: Order) -> dict[str, Report]:
         """Walk new jobs in memory, before they are in the database, and write them with what came of it: for whoever
@@ -128,7 +145,10 @@ class Worker:
                 self._handle(claim)
         except LeaseLost:
             log.warning("lost the lease of %s: another worker goes on with it", claim.id)
-        except Exception:
+        except Exception as failure:
+            if passing(failure):
+                log.warning("job %s goes on when the database can be used again: %s", claim.id, failure)
+                return
             log.exception("job %s failed", claim.id)
             with suppress(LeaseLost):
                 made = self.jobs.report(claim.id, INTERNAL)
@@ -136,9 +156,12 @@ class Worker:
                 self.jobs.finish(claim, made)
 
     def _handle(self, claim: Claim) -> None:
-        journal = self.jobs.journal(claim)
-        joins = Joins(self.jobs.engine, claim, quick(self.agent))
-        error = _unfit(claim, journal.names())
+        journal = self.jobs.journal(claim, GATHER_SECONDS if self.quick else 0.0)
+        joins = Joins(self.jobs.engine, claim, self.quick)
+        error = _unfit(claim, journal.names(), self.reach)
+        if error is None and claim.version != SCHEMA_VERSION:
+            journal = self.jobs.restart(claim)
+        permit = children.permit.set(journal.check)
         try:
             if error is None:
                 self._go_on(claim, journal, joins)
@@ -152,6 +175,8 @@ class Worker:
             raise
         except AgentError as failure:
             error = str(failure)
+        finally:
+            children.permit.reset(permit)
         made = self._report(claim, journal, joins, error)
         baselines.remember(made, self.data_dir)
         if made.job == claim.id and any(each.plan and each.plan.actions for each in made.attempts):
@@ -161,7 +186,8 @@ class Worker:
     def _go_on(self, claim: Claim, journal: FencedJournal, joins: Joins) -> None:
         """Walk on; whatever ends the walk, what was kept so far is written: at once, or with what it leads to."""
         agent = self._agent(claim)
-        incident = baselines.known(claim.incident, self.data_dir)
+        incident = logs.here(self.jobs.engine, claim.id, claim.incident, self.data_dir)
+        incident = baselines.known(incident, self.data_dir)
         try:
             handle(incident, agent, self._place(claim), self._run(claim, journal, agent, joins))
         except (Suspended, AgentError):
@@ -182,7 +208,8 @@ class Worker:
         agent = self.agent
         if self.shelf is not None:
             planner, signatures = self.shelf.current()
-            agent = replace(agent, planner=planner, signatures=signatures)
+            over = getattr(agent.planner, "over", None)  # a cascade goes on with the runbooks of this moment
+            agent = replace(agent, planner=over(planner) if over else planner, signatures=signatures)
         if "policy" not in claim.options:
             return agent
         file = claim.options["policy"]
@@ -202,6 +229,7 @@ class Worker:
             stops=brakes.stopped,
             joins=joins.check,
             leads=joins.lead,
+            ledger=self.spending.ledger(claim.id) if self.spending else None,
         )
 
     def _brakes(self, claim: Claim) -> Brakes:
@@ -240,9 +268,12 @@ class Worker:
             idle = 0 if working else idle + 1
             if working:
                 try:
-                    self.jobs.renew(working)
-                except OSError as failure:
+                    lost = self.jobs.leases.renew(working)
+                except (OSError, SQLAlchemyError) as failure:
                     log.warning("could not renew leases: %s", failure)
+                    continue
+                if self.data_dir is not None and lost and len(lost) == len(working):
+                    children.end_own(self.data_dir)  # this process was away for long: others go on with all of them
 
 
 def quick(agent: Agent) -> bool:
@@ -269,6 +300,13 @@ def dead_owners(owners: list[str]) -> list[str]:
     return dead
 
 
+def _neighbours(owners: list[str]) -> list[int]:
+    """Pids of those of the owners that are other living processes of this machine."""
+    here = [name.split("/") for name in owners if name.startswith(f"{socket.gethostname()}/")]
+    alive = [int(pid) for _, pid, started in here if pid.isdigit() and str(_started(int(pid))) == started]
+    return [pid for pid in alive if pid != os.getpid()]
+
+
 def _started(pid: int) -> float:
     import psutil
 
@@ -278,10 +316,12 @@ def _started(pid: int) -> float:
         return 0.0
 
 
-def _unfit(claim: Claim, keys: list[str]) -> str | None:
+def _unfit(claim: Claim, keys: list[str], reach: Reach | None) -> str | None:
     """Why a job cannot go on: too many tries, or begun by a version whose records this one does not know."""
     if claim.tries > MAX_TRIES:
         return "given up: its worker died too often while it was being handled"
+    if reach is not None and claim.machine not in (None, reach.machine):
+        return f"only {claim.machine} can go on with it, where nothing works any more: a person must look at it"
     if claim.version != SCHEMA_VERSION and any("once/" in key for key in keys):
         return "begun by another version of devops_agent, which had started to act: a person must look at it"
     return None

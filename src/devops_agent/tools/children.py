@@ -10,9 +10,20 @@ import contextlib
 import json
 import os
 import signal
+from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 
 FOLDER = "children"
+permit: ContextVar[Callable[[], None] | None] = ContextVar("permit", default=None)
+"""Asked before any command is started; raises where the job that it is for belongs to another worker by now."""
+
+
+def permitted() -> None:
+    """Raises where nothing may be started any more."""
+    check = permit.get()
+    if check is not None:
+        check()
 
 
 def started(pid: int) -> int | None:
@@ -70,14 +81,21 @@ def end_left(data_dir: Path) -> list[str]:
 
 def end_own(data_dir: Path) -> None:
     """End every noted command of this very process, which has been told to stop."""
+    end_of(data_dir, os.getpid())
+
+
+def end_of(data_dir: Path, process: int) -> list[str]:
+    """End every noted command of a living process; returns the programs that were running."""
+    ended = []
     for file in sorted((data_dir / FOLDER).glob("*.json")):
         try:
             record = json.loads(file.read_text())
             pid, begun, agent = int(record["pid"]), int(record["started"]), int(record["agent"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if agent == os.getpid() and started(pid) == begun:
-            end_group(pid, since=begun)
+        if agent == process and started(pid) == begun and end_group(pid, since=begun):
+            ended.append(str(record.get("program", "")))
+    return ended
 
 
 def end_group(leader: int, since: int = 0) -> int:

@@ -20,7 +20,7 @@ from typing import Any, cast
 from devops_agent.errors import CommandFailed, CommandTimedOut, NotAllowed, StalePlan, ToolError
 from devops_agent.inventory import Place
 from devops_agent.model import Check, CheckResult, Command, Edit, End, Restore, Run, Wait
-from devops_agent.tools import edits, processes
+from devops_agent.tools import children, edits, processes
 from devops_agent.tools.base import Completed, Host
 from devops_agent.tools.secrecy import masked
 
@@ -43,6 +43,7 @@ class Bench:
 
 def perform(command: Command, bench: Bench) -> str:
     """Perform one command; returns what it said. Raises ToolError where it did not do what it should."""
+    children.permitted()
     if isinstance(command, Run):
         return _run(command, bench)
     if isinstance(command, Edit):

@@ -132,6 +132,7 @@ def start(
     output: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a command in a session of its own; its outputs are pipes, or the open file `output`."""
+    children.permitted()
     target = subprocess.PIPE if output is None else output
     identity = _become(user)
     try:

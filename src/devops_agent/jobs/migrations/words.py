@@ -23,6 +23,7 @@ _SQLITE = (
 _POSTGRES = (
     "ALTER TABLE search ADD COLUMN vector tsvector "
     "GENERATED ALWAYS AS (array_to_tsvector(string_to_array(words, ' '))) STORED",
+    "ALTER TABLE search ALTER COLUMN vector SET STATISTICS 1000",  # to know rare words, which the index is for
     "CREATE INDEX ix_search_vector ON search USING gin (vector)",
 )
 
