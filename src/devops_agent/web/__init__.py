@@ -22,6 +22,8 @@ def create_app(
 
     from devops_agent.config import load_settings
     from devops_agent.web import api, auth, decisions, headers, live, origins, pages, problems, reports
+    from devops_agent.web import hooks as incoming
+    from devops_agent.web import links as decided_by_link
     from devops_agent.web.backend import Backend
 
     settings = settings or load_settings()
@@ -39,6 +41,6 @@ def create_app(
     headers.register(app)
     auth.register(app, backend)
     origins.register(app, origins.Origins(settings.cors_origins, settings.allowed_hosts), api.PUBLIC)
-    for part in (api, decisions, live, reports, pages):
+    for part in (api, decisions, live, reports, pages, incoming, decided_by_link):
         app.register_blueprint(part.blueprint)
     return app
