@@ -15,6 +15,8 @@ from devops_agent.inventory import Place, load_all
 from devops_agent.model import Diagnosis, Digest, Incident
 
 if TYPE_CHECKING:
+    from devops_agent.connect.courier import Courier
+    from devops_agent.connect.settings import Connections
     from devops_agent.jobs.store import Jobs
     from devops_agent.jobs.worker import Worker
     from devops_agent.llm.budget import Caps
@@ -129,6 +131,39 @@ def open_jobs(settings: Settings) -> Jobs:
     from devops_agent.jobs.tables import open_engine
 
     return Jobs(open_engine(settings.url), settings.job_retention_seconds)
+
+
+def build_courier(settings: Settings, jobs: Jobs, agent: Agent, known: Connections) -> Courier:
+    """Who works on what hooks brought in, and sends what is to be told. Raises ConfigError."""
+    from devops_agent.connect.courier import Courier
+    from devops_agent.connect.inbox import Intake
+    from devops_agent.connect.links import signing_key
+    from devops_agent.connect.outbox import Outbox, Terms
+
+    check_connections(settings, known, agent)
+
+    def make(text: str, title: str, place: str | None) -> Incident:
+        return make_incident(text, settings, "webhook", title, place)
+
+    intake = Intake(jobs, known.hooks, make, frozenset(agent.places)) if known.hooks else None
+    outbox = None
+    if known.targets:
+        key = signing_key(settings.data_dir, settings.link_secret)
+        outbox = Outbox(jobs, known, Terms(settings.public_url, key, tuple(agent.places)))
+    return Courier(jobs, intake, outbox)
+
+
+def check_connections(settings: Settings, known: Connections, agent: Agent) -> None:
+    """Refuse hooks and targets that can never work. Raises ConfigError that names the field."""
+    from devops_agent.connect import channels
+
+    for name, hook in known.hooks.items():
+        if hook.place is not None and hook.place not in agent.places:
+            raise ConfigError(f"hooks.{name}.place: no place {hook.place!r} (known: {', '.join(sorted(agent.places))})")
+    for name, target in known.targets.items():
+        channels.check(target)
+        if target.approver is not None and not settings.public_url:
+            raise ConfigError(f"notify.{name}.approver: links need DEVOPS_AGENT_PUBLIC_URL, the service's own address")
 
 
 def build_worker(settings: Settings, jobs: Jobs, agent: Agent) -> Worker:

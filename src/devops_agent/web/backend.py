@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from devops_agent.errors import RequestError
@@ -15,6 +16,8 @@ from devops_agent.web.problems import Busy, Forbidden
 
 if TYPE_CHECKING:
     from devops_agent.config import Settings
+    from devops_agent.connect.courier import Courier
+    from devops_agent.connect.settings import Connections
     from devops_agent.jobs.embedded import EmbeddedWorkers
     from devops_agent.jobs.store import Batch, Jobs
     from devops_agent.jobs.watch import Watch
@@ -48,6 +51,7 @@ class Backend:
         self._agent: Agent | None = None
         self._jobs: Jobs | None = None
         self._workers: EmbeddedWorkers | None = None
+        self._courier: Courier | None = None
         self._shelf: Shelf | None = None
         os.register_at_fork(after_in_child=self._forget)
 
@@ -82,6 +86,7 @@ class Backend:
         from devops_agent import bootstrap
 
         self._given = self._given or bootstrap.build_agent(self.settings)
+        bootstrap.check_connections(self.settings, self.connections, self._given)
 
     def start(self) -> None:
         """Open the store and start the workers, once in this process. Raises ConfigError for wrong settings."""
@@ -99,7 +104,25 @@ class Backend:
                 self._shelf = worker.shelf
                 self._workers = EmbeddedWorkers(worker, self.settings.workers, self.settings.incident_retention_days)
                 self._workers.start()
+            if self.connections.hooks or self.connections.targets:
+                self._courier = bootstrap.build_courier(self.settings, jobs, self._agent, self.connections)
+                if self._work:
+                    self._courier.start()
             self._jobs = jobs
+
+    @cached_property
+    def connections(self) -> Connections:
+        """The hooks and targets of the settings. Raises ConfigError."""
+        from devops_agent.connect import settings
+
+        return settings.read(self.settings.hooks, self.settings.notify)
+
+    @cached_property
+    def link_key(self) -> bytes:
+        """What approval links are signed with."""
+        from devops_agent.connect.links import signing_key
+
+        return signing_key(self.settings.data_dir, self.settings.link_secret)
 
     def runbooks(self) -> Sequence[str]:
         """Ids of the runbooks in force."""
@@ -122,6 +145,9 @@ class Backend:
         self.stopping.set()
         with self._lock:
             workers, self._workers = self._workers, None
+            courier, self._courier = self._courier, None
+        if courier is not None and self._work:
+            courier.stop()
         if workers is not None:
             workers.stop(timeout)
 
@@ -192,4 +218,4 @@ class Backend:
         self._slots = threading.BoundedSemaphore(MOST_WAITING)
         self.streams = threading.BoundedSemaphore(MOST_STREAMS)
         self._watch = None
-        self._jobs = self._agent = self._workers = self._shelf = None
+        self._jobs = self._agent = self._workers = self._courier = self._shelf = None
