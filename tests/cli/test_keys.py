@@ -83,3 +83,24 @@ def test_times_are_spans_or_dates():
     assert moment("2031-01-31") == datetime(2031, 1, 31, tzinfo=UTC)
     with pytest.raises(RequestError):
         moment("90 days")
+
+
+def test_the_first_key_of_a_container_goes_to_a_file_once(run):
+    file = run.folder / "first-key"
+    arguments = ("create", "first", "--role", "admin", "--if-none", "--to", str(file))
+    assert run(*arguments).out == ""
+    assert file.stat().st_mode & 0o777 == 0o600
+    found = keys.opened(run.engine(), file.read_text().strip())
+    assert found is not None
+    assert found.role == "admin"
+    file.unlink()
+    run(*arguments)
+    assert not file.exists()
+    assert len(keys.listed(run.engine())) == 1
+
+
+def test_no_key_is_made_that_could_not_be_written(run):
+    file = run.folder / "taken"
+    file.touch()
+    assert "--to" in run("create", "x", "--to", str(file), status=2).err
+    assert keys.listed(run.engine()) == []

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -20,6 +24,7 @@ CREATE = """\b
 Examples:
   devops-agent keys create ann --role approver
   devops-agent keys create ci-shop --role responder --place shop --expires 90d
+  devops-agent keys create first --role admin --if-none --to /data/first-key      when a container starts
 
 \b
 Roles, each with the rights of those before it:
@@ -56,6 +61,11 @@ def create(
         str | None,
         typer.Option(metavar="WHEN", help="After 90d, 12h, ..., or at a date (2027-01-31).", show_default=False),
     ] = None,
+    if_none: Annotated[bool, typer.Option("--if-none", help="Only where there is no key yet.")] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it to this new file instead of showing it.", show_default=False),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Create a key and show it, once.
@@ -65,8 +75,18 @@ def create(
     from devops_agent.jobs import keys
 
     engine = _engine()
-    made, text = keys.create(engine, name, role, place or (), moment(expires) if expires else None, options.user())
-    _told(made, text, as_json)
+    if if_none and keys.exist(engine):
+        terminal.hint("there are keys already; none was made")
+        return
+    until = moment(expires) if expires else None
+    with _file(to) as file:
+        made, text = keys.create(engine, name, role, place or (), until, options.user())
+        if file is not None:
+            file.write(f"{text}\n")
+    if file is None:
+        _told(made, text, as_json)
+    else:
+        terminal.remark(f"key {made.id} for {made.name} ({made.role}) is in {to}")
 
 
 def list_keys(as_json: options.Json = False) -> None:
@@ -163,6 +183,20 @@ def _engine() -> Engine:
     from devops_agent import bootstrap
 
     return bootstrap.open_jobs(options.settings()).engine
+
+
+@contextmanager
+def _file(path: Path | None) -> Iterator[TextIO | None]:
+    """A new file that its owner alone may read; opened before the key is made, so that none is lost."""
+    if path is None:
+        yield None
+        return
+    try:
+        made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise RequestError(f"--to: {path}: {error.strerror}") from None
+    with open(made, "w", encoding="utf-8") as file:
+        yield file
 
 
 def _told(made: Key, text: str, as_json: bool) -> None:
