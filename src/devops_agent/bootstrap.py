@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from devops_agent.llm.names import Choice
     from devops_agent.pipeline import Agent
     from devops_agent.planners import Planner
+    from devops_agent.planners.draft import Draft
     from devops_agent.planners.runbook import RunbookPlanner
     from devops_agent.policy import Known
     from devops_agent.runbooks.load import Library
 
 INSTALL = "pip install 'devops-agent[llm]'"
+STOP_SECONDS = 20.0
+"""How long a worker that is told to end goes on with what it has in hand."""
 INLINE_LOG = 256 << 10
 """Longer logs lie in a file of the data directory instead of the database, in characters."""
 
@@ -174,6 +177,12 @@ def build_worker(settings: Settings, jobs: Jobs, agent: Agent) -> Worker:
     from devops_agent.planners.shelf import Shelf
 
     worker = Worker(jobs, agent, settings.patience_seconds, settings.approval_seconds, settings.data_dir)
+    if jobs.engine.dialect.name == "postgresql":
+        from devops_agent.jobs import distributed
+
+        labels = distributed.pairs(settings.worker_labels, "DEVOPS_AGENT_WORKER_LABELS")
+        worker.reach = distributed.reach(agent.places, distributed.names(settings.worker_places), labels)
+        worker.roll = distributed.Roll(jobs, worker.owner, worker.reach, labels)
     own = agent.planner if isinstance(agent.planner, RunbookPlanner) else getattr(agent.planner, "runbooks", None)
     if own is not None:
         planner = RunbookPlanner(own.library, recall(jobs.engine))
@@ -184,6 +193,37 @@ def build_worker(settings: Settings, jobs: Jobs, agent: Agent) -> Worker:
         caps = model_caps(settings)
         worker.spending = Spending(jobs.engine, caps.day, caps.caller)
     return worker
+
+
+def work(settings: Settings) -> None:
+    """Work on jobs until ended by SIGTERM or Ctrl-C; what is in hand then is finished or given back."""
+    import signal
+    import threading
+
+    from devops_agent.jobs.embedded import EmbeddedWorkers
+
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    agent = build_agent(settings)
+    jobs = open_jobs(settings)
+    worker = build_worker(settings, jobs, agent)
+    workers = EmbeddedWorkers(worker, max(1, settings.workers), settings.incident_retention_days)
+    workers.start()
+    places = "all places" if worker.reach is None else ", ".join(sorted(worker.reach.places or ())) or "no place"
+    print(f"devops-agent works on jobs of {places} as {worker.owner}", flush=True)
+    ended.wait()
+    workers.stop(STOP_SECONDS)
+
+
+def draft_runbook(settings: Settings, jobs: Jobs, job: str) -> Draft:
+    """A runbook drafted from a job that was solved without one; `jobs.drafts.keep` writes it once a person says so."""
+    from devops_agent.jobs import drafts
+    from devops_agent.runbooks.own import whole_library
+
+    base = settings.public_url.rstrip("/") or f"http://localhost:{settings.port}"
+    known = whole_library(settings.runbooks, _catalogue() if settings.runbooks else None)
+    return drafts.drafted(jobs, job, known, _catalogue(), load_all(settings.inventory), f"{base}/jobs/{job}")
 
 
 def _names(library: Library, places: Mapping[str, Place]) -> Known:

@@ -62,9 +62,9 @@ def try_runbooks(
     with terminal.working("reading the logs"):
         made = backtest.backtest(with_it, without_it, tested, kept)
     if as_json:
-        terminal.write_json(_json(made))
+        terminal.write_json(as_data(made))
     else:
-        _show(made)
+        show(made)
     raise typer.Exit(NEEDS_PERSON if made.harmful else 0)
 
 
@@ -83,7 +83,8 @@ def _incidents(settings: Settings) -> Iterator[Stored]:
             yield Stored(row.id, Path(incident.log_file), row.outcome == "no_failure")
 
 
-def _show(made: Backtest) -> None:
+def show(made: Backtest) -> None:
+    """What became of the logs, as text."""
     from devops_agent.planners.backtest import EFFECTS
 
     terminal.write(f"{len(made.runbooks)} runbooks, {made.logs} logs ({made.healthy} of them healthy)")
@@ -104,7 +105,8 @@ def _show(made: Backtest) -> None:
         terminal.table(("effect", "without", "with", "runbooks that match", "log"), rows)
 
 
-def _json(made: Backtest) -> dict[str, object]:
+def as_data(made: Backtest) -> dict[str, object]:
+    """What became of the logs, as data."""
     from devops_agent.planners.backtest import EFFECTS
 
     return {

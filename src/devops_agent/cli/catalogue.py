@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from devops_agent.cli import backtest, options, terminal
+from devops_agent.cli import backtest, drafting, options, terminal
 from devops_agent.errors import NotFound
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     runbooks.command("lint", epilog=LINT)(lint_runbooks)
     runbooks.command("schema")(show_schema)
     runbooks.command("test", epilog=backtest.HELP)(backtest.try_runbooks)
+    runbooks.command("draft", epilog=drafting.HELP)(drafting.draft_runbook)
     app.add_typer(runbooks, name="runbooks")
 
 
