@@ -196,6 +196,7 @@ class Inventory(Part):
     workspace: str | None = None
     host: HostSpec = "local"
     labels: dict[str, str] = {}
+    worker: dict[str, str] = {}
     protected: Names = ()
     services: dict[str, Service] = {}
     datastores: dict[str, Datastore] = {}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from devops_agent.model import UNKNOWN, Attempt, Cost, Incident, Report, Status, revive
-from devops_agent.run import STOPPED, Journal, attempts
+from devops_agent.run import STOPPED, Journal, MemoryJournal, attempts
 from devops_agent.usage import total
 
 _PROGRESS = {
@@ -25,7 +27,19 @@ _PROGRESS = {
 def report(
     incident: Incident, journal: Journal, dry_run: bool = False, error: str | None = None, job: str | None = None
 ) -> Report:
-    """All kept records of one incident, its status and a summary in a sentence."""
+    """All kept records of one incident, its status and a summary in a sentence.
+
+    Records that another version of the code kept may be unreadable to this one; they are then left out, and the report
+    says so.
+    """
+    try:
+        return _report(incident, journal, dry_run, error, job)
+    except (KeyError, ValidationError):
+        text = error or "its records were kept by another version of devops_agent, which alone can read them"
+        return _report(incident, MemoryJournal(), dry_run, text, job)
+
+
+def _report(incident: Incident, journal: Journal, dry_run: bool, error: str | None, job: str | None) -> Report:
     made = attempts(journal)
     kept = {name: journal.get(name) for name in ("distil", "health")}
     closed = journal.get("closed")

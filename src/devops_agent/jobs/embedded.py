@@ -9,6 +9,7 @@ import time
 from sqlalchemy.exc import SQLAlchemyError
 
 from devops_agent.jobs import retention
+from devops_agent.jobs.distributed import Listener
 from devops_agent.jobs.store import Jobs
 from devops_agent.jobs.worker import Worker
 
@@ -29,10 +30,12 @@ class EmbeddedWorkers:
             threading.Thread(target=self._loop, name=f"worker-{number}", daemon=True) for number in range(count)
         ]
         self._threads.append(threading.Thread(target=self._recover, name="recovery", daemon=True))
+        self._listener = Listener(self.jobs)
 
     def start(self) -> None:
         """Take over what killed processes of this machine left behind, then work."""
         self.worker.recover()
+        self._listener.start()
         for thread in self._threads:
             thread.start()
 
@@ -41,8 +44,14 @@ class EmbeddedWorkers:
         self._stop.set()
         with self.jobs.changed:
             self.jobs.changed.notify_all()
+        self._listener.stop()
+        end = time.monotonic() + timeout
         for thread in self._threads:
-            thread.join(timeout)
+            thread.join(max(0.1, end - time.monotonic()))
+        try:
+            self.worker.leave()
+        except SQLAlchemyError as failure:
+            log.warning("could not give back what was in hand: %s", failure)
 
     def _loop(self) -> None:
         while not self._stop.is_set():

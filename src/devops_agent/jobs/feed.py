@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select, text
 
 from devops_agent.jobs.tables import events, reading
 from devops_agent.model import now
 
+CHANNEL = "devops_agent"
+"""What Postgres notifies of when a job changes, at the commit of the change."""
 MOST = 500
 """Events that are read at once."""
 GAP_SECONDS = 3.0
@@ -57,6 +59,8 @@ def write(connection: Connection, made: list[dict[str, Any]]) -> None:
     """Write events within the caller's transaction."""
     if made:
         connection.execute(_INSERT, made)
+        if connection.dialect.name == "postgresql" and any(each["kind"] in _WAKING for each in made):
+            connection.execute(_NOTIFY)
 
 
 def tell(connection: Connection, job: str, kind: str, data: dict[str, Any] | None = None) -> None:
@@ -79,6 +83,8 @@ def tell_kept(connection: Connection, job: str, rows: Iterable[tuple[str, dict[s
 
 
 _INSERT = insert(events)
+_NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', '')")
+_WAKING = frozenset(("queued", "waiting", "decided", "cancelled", "done", "error"))
 
 
 def since(engine: Engine, last: int, job: str | None = None, limit: int = MOST) -> list[Event]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from devops_agent.jobs.tables import batches, jobs
 from devops_agent.model import SCHEMA_VERSION, Incident, Report, now
 from devops_agent.report import called
 
+HERE = ("cli", "python")
+"""Sources whose jobs are worked on by the process that submits them: they stay on its machine."""
 _BATCH = insert(batches)
 _JOB = insert(jobs)
 _LATER = ("started", "finished", "outcome", "cause", "error", "waiting")
@@ -71,6 +74,7 @@ def order(incidents: Sequence[Incident], requester: str = "", options: dict[str,
             "tries": 0,
             "version": SCHEMA_VERSION,
             "place": incident.place,
+            "machine": socket.gethostname() if incident.source in HERE else None,
             **dict.fromkeys(_LATER),
         }
         for number, incident in enumerate(incidents, 1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -69,12 +69,13 @@ def find(
     label: str | None = None,
     cursor: str | None = None,
     limit: int = 50,
+    places: Collection[str | None] | None = None,
 ) -> Page:
     """Jobs that fit everything given, newest first.
 
     `text`: words that all occur; where that is less than a page, the last one is also taken as the beginning of a word.
     `status`: queued, running, waiting, done, error, or what a job waits for (`approval`). `label`: `name=value`.
-    Raises RequestError for a cursor that is none.
+    `places`: only jobs of these (None among them: of none in particular). Raises RequestError for a cursor that is none.
     """
     words = _WORD.findall((text or "").lower())[:MOST_WORDS]
     marks = _marks(cause=cause, outcome=outcome, place=place, label=label)
@@ -82,7 +83,7 @@ def find(
         marks.append(mark("status", str(status)))
     elif status is not None and (words or marks):
         marks.append(mark("status", "open"))
-    within = [_listed_status(status), _between(since, until)]
+    within = [_listed_status(status), _between(since, until), _in_places(places)]
     conditions = [each for each in within if each is not None]
     with reading(engine) as connection:
         if words or len(marks) > 1 or label is not None:
@@ -219,6 +220,13 @@ def _listed_status(status: str | None) -> ColumnElement[bool] | None:
     if status in (*OPEN, *FINISHED):
         return jobs.c.status == status
     return and_(jobs.c.status == "waiting", jobs.c.waiting == status)
+
+
+def _in_places(places: Collection[str | None] | None) -> ColumnElement[bool] | None:
+    if places is None:
+        return None
+    named = jobs.c.place.in_([each for each in places if each is not None])
+    return or_(named, jobs.c.place.is_(None)) if None in places else named
 
 
 def _between(since: datetime | None, until: datetime | None) -> ColumnElement[bool] | None:

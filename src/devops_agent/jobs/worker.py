@@ -37,6 +37,7 @@ from devops_agent.tools import children
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from devops_agent.jobs.distributed import Roll
     from devops_agent.jobs.spending import Spending
 
 log = logging.getLogger("devops_agent.worker")
@@ -63,6 +64,7 @@ class Worker:
         self.spending: Spending | None = None
         self.owner = owner()
         self.reach: Reach | None = None
+        self.roll: Roll | None = None
         self._working: dict[str, Claim] = {}
         self._lock = threading.Lock()
         self._heart: threading.Thread | None = None
@@ -71,6 +73,8 @@ class Worker:
         """Take over from processes of this machine that were killed: end the commands that they left running, then let
         go of their jobs, so that nothing of them goes on beside us."""
         leases = self.jobs.leases
+        if self.roll is not None:
+            self.roll.call()
         dead = dead_owners(leases.owners())
         if self.data_dir is not None:
             programs = children.end_left(self.data_dir) if dead else []
@@ -79,6 +83,16 @@ class Worker:
             for program in programs:
                 log.warning("ended %s, which a worker that is dead or hangs had left running", program)
         leases.release(dead)
+
+    def leave(self) -> None:
+        """At the end of the process: what is still in hand is given back, so that others go on with it at once."""
+        with self._lock:
+            working = list(self._working)
+        if working and self.data_dir is not None:
+            children.end_own(self.data_dir)
+        self.jobs.leases.release([self.owner] if working else [])
+        if self.roll is not None:
+            self.roll.leave()
 
     def work(self, job: str | None = None) -> bool:
         """Claim and walk one job that is due (or that one); False where there is none."""
