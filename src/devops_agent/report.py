@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import ValidationError
@@ -64,9 +65,21 @@ def called(made: Report) -> dict[str, str | None]:
     last = made.attempts[-1].diagnosis if made.attempts else None
     title = made.incident.title
     if last is not None and made.digest is not None and not made.incident.titled:
-        cited = (each.text.strip() for each in made.digest.evidence if each.id in last.evidence)
-        title = next(filter(None, cited), title)
+        cited = [each for each in made.digest.evidence if each.id in last.evidence and last.cause != UNKNOWN]
+        title = next(filter(None, (each.text.strip() for each in cited or striking(made))), title)
     return {"title": title[:200], "cause": last.cause if last else None}
+
+
+def striking(made: Report, most: int = 8) -> list[Any]:
+    """Of an excerpt without a conclusion: the first lines that speak of an error, or else its end."""
+    told = [each for each in made.digest.evidence if each.text.strip()] if made.digest else []
+    return [each for each in told if _TROUBLE.search(each.text)][:most] or told[-most:]
+
+
+_TROUBLE = re.compile(
+    r"error|fatal|fail|exception|panic|traceback|refused|denied|cannot|unable|not found|killed|abort|time.?out",
+    re.IGNORECASE,
+)
 
 
 def progress(keys: list[str]) -> int:

@@ -115,11 +115,18 @@ def _of_record(key: str, value: dict[str, Any]) -> tuple[str, str, dict[str, Any
 
 
 def entries(
-    engine: Engine, job: str | None = None, limit: int = 1000, after: int = 0, newest: bool = False
+    engine: Engine,
+    job: str | None = None,
+    limit: int = 1000,
+    after: int = 0,
+    newest: bool = False,
+    before: int | None = None,
 ) -> list[Entry]:
-    """Entries in order, of one job or of all; `newest`: the last so many instead of the first."""
+    """Entries in order, of one job or of all; `newest`: the last so many (`before` one) instead of the first."""
     order = audit.c.id.desc() if newest else audit.c.id
     query = select(audit).where(audit.c.id > after).order_by(order).limit(limit)
+    if before is not None:
+        query = query.where(audit.c.id < before)
     if job is not None:
         query = query.where(audit.c.job == job)
     with reading(engine) as connection:

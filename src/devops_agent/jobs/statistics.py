@@ -54,6 +54,9 @@ def statistics(engine: Engine, runbooks: Iterable[str], most: int = MOST) -> dic
             for each in sorted(rules, key=lambda row: (-row.corrected, row.runbook))
             if each.corrected
         ][:most],
+        "by_runbook": [
+            {"runbook": each.runbook, **_counts(each)} for each in sorted(rules, key=lambda row: row.runbook)
+        ],
         "solved": {"repaired": total.resolved or 0, "without_a_person": total.alone or 0, "acted": total.acted or 0},
         "never_fired": sorted(set(runbooks) - fired),
     }

@@ -353,6 +353,16 @@ spendings = Table(
     Column("dollars", Float, nullable=False),
 )
 
+taken = Table(
+    "taken",
+    metadata,
+    Column("job", String(80), primary_key=True),
+    Column("by", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("closed", Float),
+)
+
 
 def open_engine(url: str) -> Engine:
     """An engine whose database has all tables, as this version of the code wants them.

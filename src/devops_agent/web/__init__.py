@@ -27,14 +27,13 @@ def create_app(
     from devops_agent.web.backend import Backend
 
     settings = settings or load_settings()
-    app = Flask(__name__, static_url_path="/dashboard/static")
+    app = Flask(__name__, static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_FORM_MEMORY_SIZE=settings.max_body_bytes,
         PROPAGATE_EXCEPTIONS=False,
-        SEND_FILE_MAX_AGE_DEFAULT=3600,
     )
     backend = app.extensions["devops_agent"] = Backend(settings, agent, work)
     problems.register(app, details=debug)

@@ -6,19 +6,15 @@ looked at, what is planned, done and proven, and what a person should do next.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from devops_agent.model import UNKNOWN, Action, Attempt, Diagnosis, Evidence, Plan, Report
+from devops_agent.report import striking
 from devops_agent.web import words
 
 NOT_ENOUGH = "Not enough information to proceed"
 CONTEXT_LIMIT = 20_000
 LINES = 8
-_TROUBLE = re.compile(
-    r"error|fatal|fail|exception|panic|traceback|refused|denied|cannot|unable|not found|killed|abort|time.?out",
-    re.IGNORECASE,
-)
 _TOOL_STATUS = {"succeeded": "success", "already": "success", "failed": "error", "unknown": "error"}
 
 
@@ -174,12 +170,7 @@ def cited(report: Report, diagnosis: Diagnosis | None) -> list[Evidence]:
     if not lines and diagnosis and diagnosis.cause != UNKNOWN:
         hit = {line for each in report.digest.hits if each.signature == diagnosis.runbook for line in each.lines}
         lines = [each for each in report.digest.evidence if each.line in hit]
-    return lines[:LINES] or _striking([each for each in report.digest.evidence if each.text.strip()])
-
-
-def _striking(lines: list[Evidence]) -> list[Evidence]:
-    """Of an excerpt without a conclusion: the first lines that speak of an error, or else its end."""
-    return [each for each in lines if _TROUBLE.search(each.text)][:LINES] or lines[-LINES:]
+    return lines[:LINES] or striking(report, LINES)
 
 
 def _headline(report: Report, diagnosis: Diagnosis | None) -> str:

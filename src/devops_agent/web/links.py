@@ -14,7 +14,7 @@ from devops_agent.model import Attempt
 from devops_agent.web import body, contract, words
 from devops_agent.web.api import backend
 from devops_agent.web.auth import public
-from devops_agent.web.pages import POLICY
+from devops_agent.web.pages.frame import POLICY
 from devops_agent.web.problems import Forbidden
 
 if TYPE_CHECKING:

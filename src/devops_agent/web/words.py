@@ -80,6 +80,11 @@ def value(one: Any) -> str:
     return one if isinstance(one, str) else json.dumps(one, ensure_ascii=False, default=str)
 
 
+def pretty(one: Any) -> str:
+    """A record as indented JSON."""
+    return json.dumps(one, indent=2, ensure_ascii=False, default=str)
+
+
 def percent(confidence: float) -> str:
     """How sure, in whole percent; never a rounded-up 100."""
     return f"{min(99, round(confidence * 100)) if confidence < 1 else 100} %"
