@@ -6,8 +6,9 @@ import gzip
 import hmac
 import secrets
 from typing import Any
+from urllib.parse import quote
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, current_app, make_response, render_template, request
 from werkzeug.exceptions import InternalServerError
 
 from devops_agent.errors import AgentError
@@ -74,7 +75,7 @@ def number(name: str, default: int = 1, least: int = 1, most: int = 999_999_999)
 
 def live(job: str | None = None) -> str:
     """Address of the events of a job, or of all."""
-    return url_for("live.events") if job is None else url_for("live.job_events", job_id=job)
+    return f"/api/v1/jobs/{quote(job)}/events" if job is not None else "/api/v1/events"
 
 
 @blueprint.errorhandler(AgentError)
