@@ -10,9 +10,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from devops_agent.distil.secrets import KEY_BEGIN, KEY_BODY, KEY_END, RULES, Rule, is_secret
 from devops_agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from devops_agent.distil.sieve import Sieve, Strings
 
 _PLACEHOLDER = re.compile(r"\[redacted:[a-z-]+:\d+\]")
 _REPEATED = 8
@@ -21,7 +25,13 @@ _REMEMBERED = 100_000
 """Secrets that one redactor tells apart; more only grow its memory."""
 _ONE_BY_ONE = 200
 """Secrets of one text that are looked for one by one: each costs a pass over all of it."""
+_WORTH = 4 << 20
+"""Characters of a text times secrets, from which on all are looked for together rather than one by one."""
+_TOGETHER = 5000
+"""Secrets beyond which putting them together takes longer than it saves."""
 _WORD = re.compile(r"[^\s\"'`,;&<>()\[\]{}|=]{8,400}")
+_LARGE = 16 << 10
+"""Characters from which on a text's lines are sifted before they are looked at."""
 _ESCAPED = re.compile(r"((?:\\+[nrt])+)")
 """Line ends and tabs of a text that stands in a JSON string."""
 
@@ -54,6 +64,7 @@ class Redactor:
         self._own = [*_ALSO, *(re.compile(pattern) for pattern in own)]
         self._known: dict[str, str] = {}
         self._block = ""
+        self._strings: tuple[int, Strings] | None = None
 
     def text(self, text: str) -> str:
         """The text with its secrets masked. Lines stay lines: their number does not change."""
@@ -63,9 +74,46 @@ class Redactor:
 
     def piece(self, text: str) -> str:
         """Whole lines of a text that goes on: masked where their own words say so; `again` is for the rest."""
+        sieve = self._sieve(len(text)) if len(text) >= _LARGE else None
+        if sieve is not None:
+            return self._sifted(text.encode("utf-8", "surrogatepass"), sieve)
         lower = text.lower()
         rules = [rule for rule in RULES if rule.possible(lower)]
         return "\n".join([self._line(line, rules) for line in text.split("\n")])
+
+    def _sieve(self, size: int) -> Sieve | None:
+        from devops_agent.distil.sieve import sieve
+
+        return sieve([*(rule.source for rule in RULES), *(own.pattern for own in self._own)], size)
+
+    def _sifted(self, raw: bytes, sieve: Sieve) -> str:
+        """The same, where only lines that may hold a secret are looked at. A private key goes on over several lines."""
+        done: list[str] = []
+        at = self._rest_of_key(raw, 0, done) if self._block else 0
+        for start, stop in sieve.lines(raw):
+            if start < at:
+                continue
+            done.append(_decoded(raw[at:start]))
+            done.append(self._line(_decoded(raw[start:stop]), RULES))
+            at = self._rest_of_key(raw, stop + 1, done) if self._block else stop
+        done.append(_decoded(raw[at:]))
+        return "".join(done)
+
+    def _rest_of_key(self, raw: bytes, at: int, done: list[str]) -> int:
+        """Mask whole lines from this offset on, as long as a key goes on; where the next line feed or the end is."""
+        first = at == 0
+        while True:
+            if not first:
+                if at > len(raw):
+                    return len(raw)
+                done.append("\n")
+            first = False
+            stop = raw.find(b"\n", at)
+            stop = len(raw) if stop < 0 else stop
+            done.append(self._line(_decoded(raw[at:stop]), RULES))
+            if not self._block or stop == len(raw):
+                return stop
+            at = stop + 1
 
     @property
     def repeatable(self) -> bool:
@@ -78,12 +126,28 @@ class Redactor:
         Of very many secrets the rest is masked where it stands as a word of its own: one pass for all of them.
         """
         known = sorted((secret for secret in self._known if len(secret) >= _REPEATED), key=len, reverse=True)
+        if self._none_of(known, masked):
+            return masked
         for secret in known[:_ONE_BY_ONE]:
             if secret in masked:
                 self.counts[self._known[secret].split(":")[1]] += masked.count(secret)
                 masked = masked.replace(secret, self._known[secret])
         rest = set(known[_ONE_BY_ONE:])
         return _WORD.sub(lambda found: self._word(found[0], rest), masked) if rest else masked
+
+    def _none_of(self, known: list[str], text: str) -> bool:
+        """Whether it is certain, with little work, that none of them stands in a large text."""
+        if len(text) < _LARGE or len(text) * len(known) < _WORTH or len(known) > _TOGETHER:
+            return False
+        if self._strings is None or self._strings[0] != len(known):
+            from devops_agent.distil.sieve import Strings
+            from devops_agent.scan.compiled import Unavailable
+
+            try:
+                self._strings = (len(known), Strings(known))
+            except Unavailable:
+                return False
+        return not self._strings[1].any(text)
 
     def _word(self, word: str, secrets: set[str]) -> str:
         if word not in secrets:
@@ -158,6 +222,10 @@ class Redactor:
             placeholder, self._block = self._block, ""
             return head + placeholder + rest[end.end() :]
         return head + self._block
+
+
+def _decoded(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogatepass")
 
 
 def redact(text: str, own: Iterable[str] = ()) -> tuple[str, dict[str, int]]:

@@ -27,20 +27,24 @@ class Unavailable(Exception):
 
 
 class Compiled:
-    """Expressions ready to be scanned for. One match per expression and block is reported: its first end.
+    """Expressions ready to be scanned for. One match per expression and block is reported: its first end; with `every`,
+    all ends of all matches.
 
     `key` names the expressions; they are asked for only where no compiled form is kept under it.
     """
 
-    def __init__(self, key: str, expressions: Callable[[], Sequence[Expression]], folder: Path | None) -> None:
+    def __init__(
+        self, key: str, expressions: Callable[[], Sequence[Expression]], folder: Path | None, every: bool = False
+    ) -> None:
         try:
             import hyperscan
         except ImportError as error:
             raise Unavailable(str(error)) from error
         self._library = hyperscan
+        self._every = every
         self.left_out: tuple[int, ...] = ()
         self.cached = False
-        path = None if folder is None else _file(folder, _key(key))
+        path = None if folder is None else _file(folder, _key(f"every {key}" if every else key))
         self._database: Any = self._load(path) if path is not None else None
         if self._database is None:
             self._database = self._compile(expressions())
@@ -98,7 +102,7 @@ class Compiled:
 
     def _flags(self, source: str, ignore_case: bool) -> int:
         library = self._library
-        flags = library.HS_FLAG_SINGLEMATCH | library.HS_FLAG_MULTILINE
+        flags = library.HS_FLAG_MULTILINE | (0 if self._every else library.HS_FLAG_SINGLEMATCH)
         if ignore_case:
             flags |= library.HS_FLAG_CASELESS
         if not source.isascii():

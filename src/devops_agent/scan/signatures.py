@@ -59,10 +59,7 @@ class Signatures:
     def folder(self) -> Path:
         """Where the compiled form of these patterns is kept."""
         if self._folder is None:
-            from devops_agent.config import default_data_dir
-
-            named = os.environ.get("DEVOPS_AGENT_DATA_DIR")
-            self._folder = (Path(named) if named else default_data_dir()) / "compiled"
+            self._folder = compiled_folder()
         return self._folder
 
     def anchors(self) -> list[str]:
@@ -167,6 +164,14 @@ class Signatures:
             return []
         search = self.regex(index).search
         return [number for number in numbers if search(text.lines[number])]
+
+
+def compiled_folder() -> Path:
+    """Where compiled forms are kept, unless somebody says otherwise."""
+    from devops_agent.config import default_data_dir
+
+    named = os.environ.get("DEVOPS_AGENT_DATA_DIR")
+    return (Path(named) if named else default_data_dir()) / "compiled"
 
 
 def _length(clause: tuple[str, ...]) -> int:
