@@ -175,6 +175,7 @@ def build_worker(settings: Settings, jobs: Jobs, agent: Agent) -> Worker:
     from devops_agent.jobs.worker import Worker
     from devops_agent.planners.runbook import RunbookPlanner
     from devops_agent.planners.shelf import Shelf
+    from devops_agent.trace.spans import wanted
 
     worker = Worker(jobs, agent, settings.patience_seconds, settings.approval_seconds, settings.data_dir)
     if jobs.engine.dialect.name == "postgresql":
@@ -192,6 +193,10 @@ def build_worker(settings: Settings, jobs: Jobs, agent: Agent) -> Worker:
 
         caps = model_caps(settings)
         worker.spending = Spending(jobs.engine, caps.day, caps.caller)
+    if jobs.when_ended is None and wanted():
+        from devops_agent.jobs.traces import sender
+
+        jobs.when_ended = sender(jobs)
     return worker
 
 

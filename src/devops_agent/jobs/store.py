@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,13 +39,15 @@ PIECE = 50
 
 
 class Jobs:
-    """The store. Safe to use from many threads and processes; `changed` tells the threads of this process."""
+    """The store. Safe to use from many threads and processes; `changed` tells the threads of this process, `when_ended`
+    is called with each job that ends here."""
 
     def __init__(self, engine: Engine, job_retention: float = 3600.0) -> None:
         self.engine = engine
         self.job_retention = job_retention
         self.changed = threading.Condition()
         self.leases = Leases(engine)
+        self.when_ended: Callable[[str], None] | None = None
         self._intake = Intake(engine)
 
     def submit(
@@ -58,6 +60,7 @@ class Jobs:
         """Write an order, on the disk when this returns, with the walks that were made for it."""
         made = self._intake.add(one)
         self.tell()
+        self._ended(*(job for job, walked in one.walked.items() if walked.made is not None))
         return made
 
     def enqueue(
@@ -106,6 +109,7 @@ class Jobs:
     def finish(self, claim: Claim, made: Report, journal: FencedJournal | None = None) -> None:
         """End a job with what its report says, and with what its journal has gathered."""
         self._let_go(claim, ended(made), made, journal)
+        self._ended(claim.id)
 
     def cancel(self, job: str, by: str, reason: str) -> bool:
         """End a job that has not ended: nobody goes on with it, and whoever works on it now can write no more."""
@@ -120,6 +124,7 @@ class Jobs:
             feed.tell(connection, job, "cancelled", {"by": by, "reason": reason})
             search.note_cancelled(connection, job)
         self.tell()
+        self._ended(job)
         return True
 
     def decide(self, job: str, granted: bool, by: str, reason: str = "", fingerprint: str | None = None) -> Approval:
@@ -207,6 +212,11 @@ class Jobs:
     def forget(self, days: float) -> int:
         """Delete jobs, batches and journals that ended more than so many days ago; how many jobs."""
         return retention.forget(self.engine, days)
+
+    def _ended(self, *ended: str) -> None:
+        """Tell who wants to know (the exporter of traces) that these jobs have ended."""
+        for job in ended if self.when_ended is not None else ():
+            self.when_ended(job)
 
     def _let_go(self, claim: Claim, values: dict[str, Any], made: Report | None, journal: FencedJournal | None) -> None:
         patiently(lambda: self._write_end(claim, values, made, journal))
