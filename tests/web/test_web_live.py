@@ -9,7 +9,7 @@ import time
 from web_service import serving
 
 from devops_agent.web import backend as behind
-from devops_agent.web import live
+from devops_agent.web.v1 import events as live
 
 SSE = {"Accept": "text/event-stream"}
 

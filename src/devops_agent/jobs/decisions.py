@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, select, update
 
 from devops_agent.errors import ApprovalMismatch, RequestError
 from devops_agent.jobs import audit, feed
 from devops_agent.jobs.journal import StoredJournal
-from devops_agent.jobs.tables import batches, jobs
+from devops_agent.jobs.tables import batches, jobs, journal, reading
 from devops_agent.model import Approval, ApprovalRequest, keep, now, revive
 
 SHORTEST = 8
@@ -23,6 +24,16 @@ class Decision:
     granted: bool
     by: str
     reason: str = ""
+
+
+def waiting(engine: Engine) -> list[tuple[str, str]]:
+    """Jobs that wait for a decision, longest first, and the fingerprints of the plans that they wait with."""
+    asked = and_(jobs.c.status == "waiting", jobs.c.waiting == "approval", journal.c.key.like("%/request"))
+    query = select(jobs.c.id, journal.c.value).join(journal, journal.c.job == jobs.c.id).where(asked)
+    with reading(engine) as connection:
+        rows = connection.execute(query.order_by(jobs.c.created, jobs.c.id, journal.c.id)).all()
+    newest = {job: str(json.loads(value)["data"]["fingerprint"]) for job, value in rows}
+    return list(newest.items())
 
 
 def decide(connection: Connection, row: RowMapping, fingerprint: str | None, said: Decision) -> Approval:

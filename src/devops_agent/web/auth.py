@@ -183,7 +183,8 @@ class Doors:
 
     def _within_places(self, found: Caller) -> None:
         """A job of a place that is not among the caller's is not there."""
-        job = (request.view_args or {}).get("job_id")
+        parts = request.view_args or {}
+        job = parts.get("job_id", parts.get("batch_id"))
         if found.places is not None and job is not None and not self.sees(found, str(job)):
             raise NotFound(f"no job {job!r}")
 

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from devops_agent.connect.courier import Courier
     from devops_agent.connect.settings import Connections
     from devops_agent.jobs.embedded import EmbeddedWorkers
+    from devops_agent.jobs.intake import Order
     from devops_agent.jobs.store import Batch, Jobs
     from devops_agent.jobs.watch import Watch
+    from devops_agent.model import Report
     from devops_agent.pipeline import Agent
     from devops_agent.planners.shelf import Shelf
+    from devops_agent.runbooks.load import Library
     from devops_agent.web.body import Scenario
 
 log = logging.getLogger("devops_agent.web")
@@ -33,6 +36,10 @@ MOST_STREAMS = 128
 """Streams of events that may be open at the same time in one process; each holds a thread."""
 EXPANDED = 4
 """Times the largest body that an uploaded archive may have once it is expanded."""
+FEW, SHORT = 4, 64 << 10
+"""So many logs of so many characters in all are worked on in the request's own thread, where somebody waits."""
+PATIENCE = 1.0
+"""Seconds that such a request waits for its turn before it is queued like any other."""
 _SLICE = 1.0
 
 
@@ -46,6 +53,7 @@ class Backend:
         self._work = work
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(MOST_WAITING)
+        self._walks = threading.BoundedSemaphore(self.settings.workers)
         self.streams = threading.BoundedSemaphore(MOST_STREAMS)
         self._watch: Watch | None = None
         self._agent: Agent | None = None
@@ -126,12 +134,16 @@ class Backend:
 
     def runbooks(self) -> Sequence[str]:
         """Ids of the runbooks in force."""
+        return list(self.library().runbooks)
+
+    def library(self) -> Library:
+        """The runbooks in force."""
         self.start()
         if self._shelf is not None:
-            return list(self._shelf.current()[0].library.runbooks)
+            return self._shelf.current()[0].library
         from devops_agent.runbooks.own import whole_library
 
-        return list(whole_library(self.settings.runbooks).runbooks)
+        return whole_library(self.settings.runbooks)
 
     def runbooks_problem(self) -> str | None:
         """What is wrong in the own directory, so that older runbooks are in force; None where nothing is."""
@@ -167,14 +179,32 @@ class Backend:
 
     def submit(self, scenarios: Sequence[Scenario]) -> Batch:
         """Queue one job for each scenario. Raises RequestError for a place that is not known."""
+        return self.jobs.add(self.order(scenarios))
+
+    def answer(self, scenarios: Sequence[Scenario]) -> tuple[Batch, dict[str, Report]]:
+        """The same for somebody who waits: a few short logs are worked on here and now, as long as there is nothing to
+        act on. The reports of those jobs that have ended; the others are queued."""
+        one = self.order(scenarios)
+        short = len(scenarios) <= FEW and sum(len(each.context) for each in scenarios) <= SHORT
+        worker = self._workers.worker if self._workers is not None else None
+        if worker is None or not short or not worker.quick or not self._walks.acquire(timeout=PATIENCE):
+            return self.jobs.add(one), {}
+        try:
+            return one.batch, worker.answer(one)
+        finally:
+            self._walks.release()
+
+    def order(self, scenarios: Sequence[Scenario]) -> Order:
+        """A job for each scenario, not written yet."""
         from devops_agent.bootstrap import make_incident
         from devops_agent.distil.redact import redact
+        from devops_agent.jobs.intake import order
         from devops_agent.web.auth import caller
 
         who = caller()
         if self.stopping.is_set():
             raise Busy("the service is being stopped; try again shortly")
-        jobs, places = self.jobs, self.agent.places
+        places = self.agent.places
         incidents = []
         for number, each in enumerate(scenarios):
             if each.place is not None and each.place not in places:
@@ -189,7 +219,7 @@ class Backend:
                 labels = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
                 incident = incident.model_copy(update={"labels": labels})
             incidents.append(incident)
-        return jobs.submit(incidents, requester=who.name)
+        return order(incidents, requester=who.name)
 
     def wait(self, batch: str, seconds: float) -> bool:
         """Whether every job of the batch has an answer within so many seconds; also ends when the service stops."""
@@ -216,6 +246,7 @@ class Backend:
         """In a child of a fork: the parent's threads and connections are not ours."""
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(MOST_WAITING)
+        self._walks = threading.BoundedSemaphore(self.settings.workers)
         self.streams = threading.BoundedSemaphore(MOST_STREAMS)
         self._watch = None
         self._jobs = self._agent = self._workers = self._courier = self._shelf = None
