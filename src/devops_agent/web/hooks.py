@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, request
 
 from devops_agent.connect import signatures, vendors
+from devops_agent.connect.inbox import Full
 from devops_agent.connect.inbox import take as write_down
 from devops_agent.errors import NotFound
 from devops_agent.web import body
@@ -39,7 +40,10 @@ def take(name: str) -> ResponseReturnValue:
     raw = body.content()
     identity = signatures.prove_body(hook, headers, raw)
     heard = vendors.hear(hook, headers, raw)
-    taken = write_down(behind.jobs.engine, hook, heard, heard.identity or identity)
+    try:
+        taken = write_down(behind.jobs.engine, hook, heard, heard.identity or identity)
+    except Full as full:
+        raise Busy(str(full)) from None
     answer = {"status": taken.status, "event": heard.event, "signals": taken.signals}
     if taken.reason:
         answer["reason"] = taken.reason
