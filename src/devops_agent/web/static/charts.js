@@ -6,6 +6,7 @@
   const read = (table) => {
     const heads = [...table.querySelectorAll("thead th")].slice(1);
     const rows = [...table.querySelectorAll("tbody tr")];
+    if (!rows.length || !rows[0].querySelector("time")) return { heads: [], days: [], values: [] };
     const days = rows.map((row) => Date.parse(row.querySelector("time").dateTime) / 1000);
     const values = heads.map((_, index) => rows.map((row) => Number(row.cells[index + 1].textContent)));
     return { heads, days, values };
