@@ -13,11 +13,16 @@ from devops_agent.web.backend import Backend
 from devops_agent.web.problems import Busy
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flask.typing import ResponseReturnValue
 
     from devops_agent.config import Settings
+    from devops_agent.model import Report
 
 SERVICE = "DevOps error resolution agent"
+ENOUGH = 5.0
+"""Seconds from which on somebody who waits has the time to be answered by the very thread that read the request."""
 SYNC_LIMIT = 600.0
 """Seconds after which a waiting request is answered with the job's address, whatever it asked for."""
 
@@ -92,12 +97,12 @@ def process_errors() -> ResponseReturnValue:
     with behind.waiting() as free:
         if not free:
             raise Busy("too many requests wait in this process; use /process_errors_async or try again shortly")
-        batch = behind.submit(wanted)
-        if not behind.wait(batch.id, limit):
+        batch, reports = behind.answer(wanted) if limit >= ENOUGH else (behind.submit(wanted), {})
+        if len(reports) < len(batch.jobs) and not behind.wait(batch.id, limit):
             return _accepted(batch.id, "processing")
     return {
         "status": "completed",
-        **contract.totals(_rows(behind, batch.jobs)),
+        **contract.totals(_rows(behind, batch.jobs, reports)),
         "job_id": batch.id,
         "timestamp": now().isoformat(),
     }
@@ -155,11 +160,12 @@ def job_status(job_id: str) -> ResponseReturnValue:
     return answer
 
 
-def _rows(behind: Backend, jobs: tuple[str, ...]) -> list[dict[str, Any]]:
+def _rows(behind: Backend, jobs: tuple[str, ...], known: Mapping[str, Report] | None = None) -> list[dict[str, Any]]:
     rows = []
+    made = known or {}
     for number, job_id in enumerate(jobs, 1):
         try:
-            rows.append(contract.row(number, job_id, behind.jobs.report(job_id)))
+            rows.append(contract.row(number, job_id, made.get(job_id) or behind.jobs.report(job_id)))
         except NotFound as error:
             rows.append(contract.lost(number, job_id, str(error)))
     return rows
