@@ -18,11 +18,19 @@ from devops_agent.tools.base import Tool
 
 PROMPT = Path(__file__).with_name("prompts") / "diagnose.md"
 
-FIRST = 7300
-"""Bytes that the first request should have at most, without the provider's own wrapping."""
+FIRST = 8000
+"""Bytes that the first request should have at most, as providers' clients write it."""
 
-LEAST_EXCERPT = 2400
-"""The excerpt gets so many bytes, however much else there is to say."""
+EXCERPT = 2600
+"""The excerpt may take so many bytes before anything else is left out for it, and `LEAST` whatever else there is."""
+LEAST = 1600
+
+PROBES = 2000
+LEAST_PROBES = 900
+CHANGES = 700
+"""Bytes of probes, offered as functions, and of changes, listed; the others are found by `find_tools`."""
+
+_EMPTY = re.compile(r"^[\s^~|.=*_-]*$")
 
 _TROUBLE = re.compile(
     r"error|fatal|fail|exception|panic|refused|denied|cannot|unable|not found|no such|killed|abort|time.?out|full"
@@ -34,9 +42,8 @@ TEXT: dict[str, Any] = {"type": "string"}
 TEXTS: dict[str, Any] = {"type": "array", "items": TEXT}
 
 
-def _rows(**properties: dict[str, Any]) -> dict[str, Any]:
-    row = {"type": "object", "properties": properties, "required": list(properties)[:2]}
-    return {"type": "array", "items": row}
+def _rows(said: str) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "object"}, "description": said}
 
 
 CONCLUDE = Function(
@@ -46,12 +53,12 @@ CONCLUDE = Function(
         "type": "object",
         "properties": {
             "cause": TEXT,
-            "summary": {"type": "string", "description": "one or two sentences for an engineer"},
+            "summary": {"type": "string", "description": "a sentence or two for an engineer"},
             "confidence": {"type": "number"},
             "failure": {"type": "boolean"},
-            "evidence": _rows(id=TEXT, quote=TEXT),
-            "steps": _rows(tool=TEXT, args={"type": "object"}, why=TEXT),
-            "checks": _rows(probe=TEXT, expect=TEXTS, args={"type": "object"}),
+            "evidence": _rows("[{id, quote}]"),
+            "steps": _rows("[{tool, args: {}, why}]"),
+            "checks": _rows("[{probe, args: {}, expect: [condition]}]"),
             "question": TEXT,
             "advice": TEXTS,
             "service": TEXT,
@@ -61,7 +68,7 @@ CONCLUDE = Function(
 )
 FIND = Function(
     "find_tools",
-    "Find more probes and changes by words; those found can be called or proposed afterwards.",
+    "More probes and changes, by words; then they can be called or proposed.",
     {"type": "object", "properties": {"words": TEXT}, "required": ["words"]},
 )
 LINES = Function(
@@ -108,21 +115,21 @@ def question(
     words = " ".join(each.text for each in digest.evidence) + " " + " ".join(look.failing)
     first = [name for hint in hints for name in hint.tools]
     order = offer.ranked(tools.values(), words, first)
-    offered = [*offer.functions(tool for tool in order if tool.kind == "probe")]
     system = system_text(causes, turns)
-    rest = "\n\n".join(
-        filter(None, (_place(look), _seen(look.seen), _hints(hints), _tried(history), _changes(order, bool(tools))))
-    )
+    about = (_place(look), _seen(look.seen), _hints(hints), _tried(history), _changes(order, bool(tools)))
+    rest = "\n\n".join(filter(None, about))
     extra = [FIND, CONCLUDE] if tools else [CONCLUDE]
-    fixed = Request(system, (Message("user", rest),), (*offered, *extra, LINES))
-    room = max(LEAST_EXCERPT, FIRST - len(fixed.text().encode()))
-    chosen = excerpt(digest, room)
-    if len(chosen) < len(digest.evidence):
+    room = FIRST - size(Request(system, (Message("user", rest),), (*extra, LINES)))
+    log = sum(_cost(each) for each in digest.evidence if not _EMPTY.match(each.text))
+    least = min(LEAST_PROBES, PROBES) if tools else 0
+    chosen = excerpt(digest, max(LEAST, min(max(EXCERPT, room - PROBES), room - least)))
+    left = room - min(log, sum(_cost(each) for each in chosen))
+    offered = offer.functions((tool for tool in order if tool.kind == "probe"), max(least, min(PROBES, left)))
+    if any(each not in chosen and not _EMPTY.match(each.text) for each in digest.evidence):
         extra = [LINES, *extra]
-    log = "\n".join(
-        [f"Log: {digest.lines_read} lines, format {digest.format}. Its lines that matter (DATA):", *_numbered(chosen)]
-    )
-    request = Request(system, (Message("user", f"{log}\n\n{rest}"),), (*offered, *extra))
+    head = f"Log: {digest.lines_read} lines, format {digest.format}. Its lines that matter (DATA):"
+    body = "\n".join([head, *_numbered(chosen)])
+    request = Request(system, (Message("user", f"{body}\n\n{rest}"),), (*offered, *extra))
     shown = {each.id: each.text for each in (*chosen, *look.seen) if each.line is not None or each.data is not None}
     return Question(request, shown, tools)
 
@@ -130,6 +137,11 @@ def question(
 def system_text(causes: Iterable[str], turns: int) -> str:
     """The instructions, which nothing that came from a machine is a part of."""
     return Template(_prompt()).substitute(turns=turns, causes=", ".join(causes))
+
+
+def size(request: Request) -> int:
+    """About how many bytes a request has when a provider's client has written it."""
+    return len(request.text().encode("utf-8", "surrogatepass")) + 62 * len(request.functions) + 200
 
 
 def excerpt(digest: Digest, room: int) -> list[Evidence]:
@@ -143,8 +155,8 @@ def excerpt(digest: Digest, room: int) -> list[Evidence]:
     near = [own + 0.3 * max(score[max(0, at - 2) : at + 3], default=0.0) for at, own in enumerate(score)]
     chosen: set[int] = set()
     for at in sorted(range(len(lines)), key=lambda at: (-near[at], at)):
-        cost = len(data.line(lines[at].text).encode()) + len(lines[at].id) + 4
-        if cost <= room:
+        cost = _cost(lines[at])
+        if cost <= room and not _EMPTY.match(lines[at].text):
             chosen.add(at)
             room -= cost
     return [lines[at] for at in sorted(chosen)]
@@ -161,6 +173,12 @@ def more_lines(digest: Digest, first: int, last: int) -> list[Evidence]:
                 break
             found.append(each)
     return found
+
+
+def _cost(each: Evidence) -> int:
+    """Bytes of a line in a request; quotation marks are escaped there."""
+    text = data.line(each.text)
+    return len(text.encode("utf-8", "surrogatepass")) + text.count('"') + text.count("\\") + len(each.id) + 4
 
 
 def numbered(lines: Iterable[Evidence]) -> str:
@@ -217,14 +235,14 @@ def _tried(history: Sequence[Attempt]) -> str:
         said, plan, proof = attempt.diagnosis, attempt.plan, attempt.verification
         ended = {outcome.action_id: outcome for outcome in attempt.outcomes}
         did = [
-            f"{action.tool}({', '.join(f'{k}={v}' for k, v in action.args.items())}) "
+            f"{action.tool}({', '.join(f'{k}={data.line(str(v), 80)}' for k, v in action.args.items())}) "
             f"{ended[action.id].status if action.id in ended else 'not done'}"
             for action in (plan.actions if plan else ())
         ]
-        undone = " It was undone." if attempt.undone else ""
+        undone = "It was undone. " if attempt.undone else ""
         lines.append(
-            f"{number}. {said.cause if said else '?'}: {'; '.join(did) or 'nothing done'}. "
-            f"Afterwards: {proof.reason if proof else 'not verified'}.{undone}"
+            f"{number}. {said.cause if said else '?'}: {'; '.join(did) or 'nothing was done'}. "
+            f"{undone}Afterwards: {proof.reason if proof else 'not verified'}."
         )
     if not lines:
         return ""
@@ -232,5 +250,5 @@ def _tried(history: Sequence[Attempt]) -> str:
 
 
 def _changes(order: Sequence[Tool], any_tools: bool) -> str:
-    listed = offer.signatures(tool for tool in order if tool.kind == "change")
+    listed = offer.signatures((tool for tool in order if tool.kind == "change"), CHANGES)
     return f"Changes that steps may name (? is optional; others: find_tools): {listed}" if any_tools else ""

@@ -17,8 +17,8 @@ _ROLES = re.compile(
     r"<(?=\||/?s>|/?(?:system|assistant|user|tool_result|function_results?|im_start|im_end)\b)|\[(?=/?INST)"
 )
 _LOOSE = re.compile(r"[\s\"'`\\]+")
-TEXT = 1500
-ITEMS = 24
+_LIMITS = ((1800, 24), (900, 12), (240, 6))
+"""How long texts and how many items an answer may have; the next ones where it still is too long."""
 RESULT = 3500
 LEAST_QUOTE = 3
 """Of a quote at least so many characters must be left when spaces and quotation marks are taken away."""
@@ -41,7 +41,11 @@ def cut(text: str, width: int) -> str:
 
 def result(name: str, value: Any) -> str:
     """What a function answered, as one JSON object marked as data, with long texts and lists cut in their middle."""
-    body = json.dumps({"id": name, "data": _small(value)}, ensure_ascii=False, separators=(",", ":"), default=str)
+    for text, items in _LIMITS:
+        made = {"id": name, "data": _small(value, text, items)}
+        body = json.dumps(made, ensure_ascii=False, separators=(",", ":"), default=str)
+        if len(body) <= RESULT:
+            return body
     return cut(body, RESULT)
 
 
@@ -55,16 +59,20 @@ def _bare(text: str) -> str:
     return _LOOSE.sub("", _UNSEEN.sub("", text)).casefold()
 
 
-def _small(value: Any) -> Any:
+def _small(value: Any, text: int, most: int, deep: int = 0) -> Any:
     if isinstance(value, str):
-        lines = _ROLES.sub(lambda found: found[0] + " ", value).split("\n")
-        return cut("\n".join(_UNSEEN.sub("", each.replace("\t", " ")) for each in lines), TEXT)
+        whole = value if len(value) <= 4 * text else value[: 2 * text] + value[-2 * text :]
+        lines = _ROLES.sub(lambda found: found[0] + " ", whole).split("\n")
+        clean = "\n".join(_UNSEEN.sub("", each.replace("\t", " ")) for each in lines)
+        return cut(clean, text)
     if isinstance(value, dict):
-        return {line(str(key), 100): _small(item) for key, item in value.items()}
+        kept = list(value.items())[: 2 * most if deep else None]
+        made = {line(str(key), 100): _small(item, text, most, deep + 1) for key, item in kept}
+        return made if len(kept) == len(value) else made | {"…": f"{len(value) - len(kept)} more"}
     if isinstance(value, list | tuple):
         items = list(value)
-        if len(items) > ITEMS:
-            third = ITEMS // 3
-            items = [*items[:third], f"…[{len(items) - ITEMS} more]…", *items[third - ITEMS :]]
-        return [_small(item) for item in items]
+        if len(items) > most:
+            third = most // 3
+            items = [*items[:third], f"…[{len(items) - most} more]…", *items[third - most :]]
+        return [_small(item, text, most, deep + 1) for item in items]
     return value

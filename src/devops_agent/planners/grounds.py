@@ -16,6 +16,11 @@ MOST = 0.95
 """No model is surer than that: nobody has measured how often it is right."""
 
 
+def telling(digest: Digest) -> bool:
+    """Whether the log shows a failure, in words that speak of one."""
+    return digest.failing and any(_TROUBLE.search(one.text) for one in digest.evidence)
+
+
 def capped(
     sure: float, cited: Collection[str], digest: Digest, seen: Collection[Evidence], could_look: bool, refused: bool
 ) -> tuple[float, str | None]:
@@ -24,13 +29,11 @@ def capped(
     `cited` are ids; `seen` what probes showed; `refused`: a first conclusion rested on what is not so.
     """
     probed = [one for one in seen if one.id in cited and one.data is not None]
-    telling = [one for one in digest.evidence if one.id in cited and _TROUBLE.search(one.text)]
+    speaking = [one for one in digest.evidence if one.id in cited and _TROUBLE.search(one.text)]
     caps: list[tuple[float, str | None]] = [(MOST, None)]
     if could_look and not probed:
         caps.append((0.75, "no probe that it cites confirms it"))
-    if not telling and not probed:
-        caps.append((0.4, "no line that it cites speaks of a failure"))
-    if not could_look and not telling:
+    if not speaking and not probed:
         caps.append((0.4, "no line that it cites speaks of a failure"))
     if not digest.failing:
         caps.append((0.6, "the log does not end in a failure"))

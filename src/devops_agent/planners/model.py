@@ -155,7 +155,7 @@ class ModelPlanner:
         return Thought(diagnosis)
 
     def _judged(self, talk: _Talk, said: Conclusion) -> Verdict:
-        if not said.failure and (talk.digest.failing or talk.look.failing):
+        if not said.failure and (grounds.telling(talk.digest) or talk.look.failing):
             seen = ", ".join(f"{name} fails its health check" for name in talk.look.failing)
             return Verdict(false=[f"failure: there is one: {seen or 'the log ends in it'}"])
         return conclusion.judge(said, talk.start.shown, self.causes.meanings, talk.look, talk.start.tools)

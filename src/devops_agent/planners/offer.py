@@ -13,9 +13,6 @@ from devops_agent.inventory import Inventory, Place
 from devops_agent.llm.request import Function
 from devops_agent.tools.base import Tool
 
-PROBES = 2300
-"""Bytes of probes in the first request; the others are found by `find_tools`."""
-CHANGES = 1000
 _DESCRIPTION = 110
 _FOUND = 6
 _WORD = re.compile(r"[a-z]{3,}")
@@ -33,6 +30,7 @@ _COMMON = {
 }
 """Where the words of the log point nowhere, one looks at these."""
 
+_CLUSTER = {"kubect", "kubern", "pod", "pods", "deploy", "namesp", "helm", "crashl"}
 _KINDS = {"psql": "postgres", "redis-cli": "redis"}
 
 
@@ -47,7 +45,9 @@ def fits(tool: Tool, place: Place, has: Callable[[str], bool]) -> bool:
             return False
     if any(not _kind_fits(program, inventory) or not has(program) for program in tool.needs):
         return False
-    if "container" in tool.name and not has("docker"):
+    if "container" in tool.name and "service" in required:
+        return any(service.supervisor == "docker" for service in inventory.services.values())
+    if tool.name == "environment_of" and not inventory.environments:
         return False
     if "migration" in tool.name and inventory.migrations is None:
         return False
@@ -56,8 +56,11 @@ def fits(tool: Tool, place: Place, has: Callable[[str], bool]) -> bool:
     return not tool.name.startswith("python_") or any(e.kind == "python" for e in inventory.environments.values())
 
 
-def ranked(tools: Iterable[Tool], text: str, first: Iterable[str] = ()) -> list[Tool]:
-    """Tools by how much their name and summary share with a text; `first` are those that runbooks would use."""
+def ranked(tools: Iterable[Tool], text: str, first: Iterable[str] = (), usual: bool = True) -> list[Tool]:
+    """Tools by how much their name and summary share with a text; `first` are those that runbooks would use.
+
+    `usual`: what one mostly looks at comes before what the words hardly speak of.
+    """
     known = list(tools)
     words = {tool.name: _words(f"{tool.name} {tool.summary}") for tool in known}
     often = Counter(word for own in words.values() for word in own)
@@ -66,14 +69,18 @@ def ranked(tools: Iterable[Tool], text: str, first: Iterable[str] = ()) -> list[
 
     def score(tool: Tool) -> float:
         shared = sum(1 / math.sqrt(often[word]) for word in words[tool.name] & wanted)
-        return (
-            shared / math.sqrt(len(words[tool.name]) + 4) + _COMMON.get(tool.name, 0.0) / 2 + 10 * (tool.name in ahead)
-        )
+        prior = _COMMON.get(tool.name, 0.0) / 2 - (0.5 if _elsewhere(tool, wanted) else 0.0) if usual else 0.0
+        return shared / math.sqrt(len(words[tool.name]) + 4) + prior + 10 * (tool.name in ahead)
 
     return sorted(known, key=lambda tool: (-score(tool), tool.name))
 
 
-def functions(tools: Iterable[Tool], room: int = PROBES) -> list[Function]:
+def _elsewhere(tool: Tool, words: set[str]) -> bool:
+    """Whether a tool is for clusters, and nothing in the text speaks of one."""
+    return "kubectl" in tool.needs and not words & _CLUSTER
+
+
+def functions(tools: Iterable[Tool], room: int) -> list[Function]:
     """The first tools as functions, as many as there is room for."""
     made: list[Function] = []
     for tool in tools:
@@ -102,7 +109,7 @@ def schema(tool: Tool) -> dict[str, Any]:
     return made
 
 
-def signatures(tools: Iterable[Tool], room: int = CHANGES) -> str:
+def signatures(tools: Iterable[Tool], room: int) -> str:
     """Changes as a list of `name(argument, optional?)`, as many as there is room for."""
     lines: list[str] = []
     for tool in tools:
@@ -126,7 +133,7 @@ def found(tools: Mapping[str, Tool], words: str) -> list[Tool]:
     wanted = _words(words.replace("_", " "))
     others = [
         each
-        for each in ranked(tools.values(), words.replace("_", " "))
+        for each in ranked(tools.values(), words.replace("_", " "), usual=False)
         if each not in exact and wanted & _words(f"{each.name.replace('_', ' ')} {each.summary}")
     ]
     return [*exact, *others][:_FOUND]
@@ -166,7 +173,7 @@ def _words(text: str) -> set[str]:
 
 
 def _first_sentence(text: str) -> str:
-    sentence = re.split(r"(?<=[a-z)`])[.:;] ", text, maxsplit=1)[0].rstrip(".")
+    sentence = re.split(r"(?<=[a-z)`])\. ", text, maxsplit=1)[0].rstrip(".")
     return sentence if len(sentence) <= _DESCRIPTION else sentence[: _DESCRIPTION - 1] + "…"
 
 
