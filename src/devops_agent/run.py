@@ -276,7 +276,7 @@ class Run:
         """Let time pass without holding a thread."""
         begun = self.step(name, lambda: Evidence(id=name, source="run", text="begun", at=now()))
         until = (begun.at or now()) + timedelta(seconds=seconds)
-        if now() < until:
+        if now() < until and not _set_back(begun):
             raise Suspended("settling", until=until)
 
     def history(self) -> tuple[Attempt, ...]:
@@ -289,4 +289,9 @@ class Run:
 
     def _deadline(self, name: str) -> datetime:
         begun = self.step(f"{name}.begun", lambda: Evidence(id=name, source="run", text="begun", at=now()))
-        return (begun.at or now()) + timedelta(seconds=self.patience)
+        return now() if _set_back(begun) else (begun.at or now()) + timedelta(seconds=self.patience)
+
+
+def _set_back(begun: Evidence) -> bool:
+    """Whether the clock was set back since: what began in the future has lasted long enough."""
+    return begun.at is not None and begun.at > now() + timedelta(seconds=5)

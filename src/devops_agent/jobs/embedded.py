@@ -12,10 +12,13 @@ from devops_agent.jobs import retention
 from devops_agent.jobs.distributed import Listener
 from devops_agent.jobs.store import Jobs
 from devops_agent.jobs.worker import Worker
+from devops_agent.model import now
 
 log = logging.getLogger("devops_agent.worker")
 _RECOVER_EVERY = 5.0
 _FORGET_EVERY = 60.0
+_JUMP_SECONDS = 2.0
+"""A clock that was set by more than that makes all that waits for a time look again."""
 
 
 class EmbeddedWorkers:
@@ -74,9 +77,13 @@ class EmbeddedWorkers:
     def _recover(self) -> None:
         """Leases of dead neighbours (several processes of one machine share the database), and old jobs."""
         forgets = 0.0
+        apart = now().timestamp() - time.monotonic()
         while not self._stop.wait(_RECOVER_EVERY):
             try:
                 self.worker.recover()
+                if abs(now().timestamp() - time.monotonic() - apart) > _JUMP_SECONDS:
+                    apart = now().timestamp() - time.monotonic()
+                    self.jobs.leases.wake_all()
                 if time.monotonic() >= forgets:
                     forgets = time.monotonic() + _FORGET_EVERY
                     self._forget()

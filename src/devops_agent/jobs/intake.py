@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine, insert, text
 
 from devops_agent.errors import RequestError
 from devops_agent.jobs import audit, experience, feed, logs, search
@@ -27,6 +27,7 @@ HERE = ("cli", "python")
 """Sources whose jobs are worked on by the process that submits them: they stay on its machine."""
 _BATCH = insert(batches)
 _JOB = insert(jobs)
+_PRESENT = text("SELECT extract(epoch FROM clock_timestamp())")
 _LATER = ("started", "finished", "outcome", "cause", "error", "waiting")
 
 
@@ -117,6 +118,9 @@ def put(connection: Connection, orders: Sequence[Order]) -> None:
         ],
     )
     rows = [_with_end(row, each.walked.get(row["id"])) for each in orders for row in each.rows]
+    if connection.dialect.name == "postgresql":
+        due = connection.execute(_PRESENT).scalar()
+        rows = [{**row, "due": due} for row in rows]
     connection.execute(_JOB, rows)
     logs.keep(connection, {row["id"]: i for o in orders for row, i in zip(o.rows, o.incidents, strict=True)})
     said = [

@@ -161,7 +161,7 @@ class Leases:
     def wake_all(self) -> None:
         """Let everything that waits for time look again, as after a jump of the clock; it waits on where it must."""
         asking = jobs.c.waiting == "approval"
-        sleeping = and_(jobs.c.status == "waiting", or_(jobs.c.waiting.is_(None), ~asking))
+        sleeping = and_(jobs.c.status.in_(("waiting", "queued")), or_(jobs.c.waiting.is_(None), ~asking))
         with self.engine.begin() as connection:
             connection.execute(update(jobs).where(sleeping).values(due=self.clock.present()))
 
