@@ -32,17 +32,14 @@ class Courier:
         self.intake = intake
         self.outbox = outbox
         self._stop = threading.Event()
-        work: list[tuple[str, Callable[[], bool]]] = []
+        work: list[tuple[str, Callable[[], bool], Callable[[], float | None]]] = [("courier", self._tidy, _never)]
         if intake is not None:
-            work += [(f"intake-{number}", intake.step) for number in range(TAKERS)]
-            work.append(("closing", self._close))
+            work += [(f"intake-{number}", intake.step, intake.next_due) for number in range(TAKERS)]
+            work.append(("closing", self._close, _never))
         if outbox is not None:
-            work += [(f"sender-{number}", outbox.step) for number in range(SENDERS)]
-            work.append(("notices", lambda: bool(outbox.gather())))
-        work.append(("courier", self._tidy))
-        self._threads = [
-            threading.Thread(target=self._loop, args=(step,), name=name, daemon=True) for name, step in work
-        ]
+            work += [(f"sender-{number}", outbox.step, outbox.next_due) for number in range(SENDERS)]
+            work.append(("notices", lambda: bool(outbox.gather()), _never))
+        self._threads = [threading.Thread(target=self._loop, args=each[1:], name=each[0], daemon=True) for each in work]
         self._tidied = self._recovered = 0.0
 
     def start(self) -> None:
@@ -61,10 +58,11 @@ class Courier:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _loop(self, step: Callable[[], bool]) -> None:
+    def _loop(self, step: Callable[[], bool], due: Callable[[], float | None]) -> None:
         while not self._stop.is_set():
             try:
                 worked = step()
+                rest = REST if worked or (next_due := due()) is None else min(REST, max(0.05, next_due))
             except SQLAlchemyError:
                 log.exception("the database does not answer; trying again")
                 self._stop.wait(REST)
@@ -75,7 +73,7 @@ class Courier:
                 continue
             if not worked and not self._stop.is_set():
                 with self.jobs.changed:
-                    self.jobs.changed.wait(REST)
+                    self.jobs.changed.wait(rest)
 
     def _close(self) -> bool:
         return alerts.sweep(self.jobs.engine) > 0
@@ -98,3 +96,7 @@ class Courier:
         for part in (self.intake, self.outbox):
             if part is not None and (dead := dead_owners(part.owners())):
                 part.release(dead)
+
+
+def _never() -> None:
+    """Nothing is due at a known time."""

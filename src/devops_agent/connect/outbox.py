@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from devops_agent.connect import channels, links
@@ -107,6 +107,13 @@ class Outbox:
         else:
             self._end(row, "sent" if sent else "dropped", None if sent else "moot by the time it could be sent")
         return True
+
+    def next_due(self) -> float | None:
+        """Seconds until a notice is due; None where none waits."""
+        with reading(self.jobs.engine) as connection:
+            free = and_(notices.c.state == "due", notices.c.owner.is_(None))
+            due = connection.execute(select(func.min(notices.c.due)).where(free)).scalar()
+        return None if due is None else float(due) - now().timestamp()
 
     def release(self, dead: list[str]) -> None:
         """What processes that are dead were sending is due again."""
