@@ -87,6 +87,9 @@ class Settings(BaseModel):
     worker_places: str = Field("", description="places whose jobs they take, comma separated; default: all that fit")
     job_retention_seconds: int = Field(3600, ge=1, description="how long /job_status remembers a finished job")
     incident_retention_days: int = Field(90, ge=1, description="how long incidents and their journals are kept")
+    audit_retention_days: int = Field(
+        0, ge=0, description="how long the audit trail is kept, never shorter than incidents; 0: for ever"
+    )
     approval_seconds: int = Field(24 * 3600, ge=1, description="how long a plan waits for approval")
     patience_seconds: float = Field(20.0, ge=0, description="how long verification waits for a service to come back")
     settle_seconds: float = Field(2.0, ge=0, description="after how long a passing check is looked at again")
@@ -94,6 +97,10 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(32 << 20, ge=1024, description="largest request body")
     max_errors: int = Field(1000, ge=1, description="most errors in one request")
     excerpt_lines: int = Field(50, ge=1, le=2000, description="lines of the excerpt")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="the service's own log: `text` (with `key=value`) or `json`, one line for each thing"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="from which level on it logs")
     hooks: dict[str, Any] = Field(
         {}, repr=False, description="webhooks that are taken in, as tables of the file (docs/connect.md)"
     )
@@ -105,6 +112,9 @@ class Settings(BaseModel):
         None, repr=False, description="what approval links are signed with; default: a key made in the data directory"
     )
 
+    mcp_servers: dict[str, Any] = Field(
+        {}, repr=False, description="other MCP servers whose tools are probes, as tables of the file (docs/mcp.md)"
+    )
     mcp_may_approve: bool = Field(
         False, description="whether clients of `devops-agent mcp` may approve plans; by default a person does"
     )

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 Watcher = Callable[[str], AbstractContextManager[object]]
+Listener = Callable[[str, Mapping[str, Any]], None]
 
 _NONE: Mapping[str, str] = {}
 _ids: ContextVar[Mapping[str, str]] = ContextVar("ids", default=_NONE)
 _watchers: list[Watcher] = []
+_listeners: list[Listener] = []
 
 
 def watch(watcher: Watcher) -> None:
@@ -54,3 +57,15 @@ def kind(path: str) -> str:
     """The stage without what differs from job to job: `0/look/disk_usage(path=/)#1` is a `look`."""
     first, _, rest = path.partition("/")
     return rest.partition("/")[0] if first.isdigit() and rest else first
+
+
+def listen(listener: Listener) -> None:
+    """Have what is told in this process told to one more listener; a second time changes nothing."""
+    if listener not in _listeners:
+        _listeners.append(listener)
+
+
+def tell(what: str, **facts: Any) -> None:
+    """Tell that something happened: `job` (`made`: its report, when it has ended), `streams` (`open`: how many)."""
+    for listener in _listeners:
+        listener(what, facts)

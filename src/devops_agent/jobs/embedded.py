@@ -8,7 +8,7 @@ import time
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from devops_agent.jobs import retention
+from devops_agent.jobs import audit, retention
 from devops_agent.jobs.distributed import Listener
 from devops_agent.jobs.store import Jobs
 from devops_agent.jobs.worker import Worker
@@ -24,10 +24,11 @@ _JUMP_SECONDS = 2.0
 class EmbeddedWorkers:
     """Threads that walk jobs until `stop`; a job in hand is then finished up to its next kept step by whoever comes."""
 
-    def __init__(self, worker: Worker, count: int = 2, forget_days: float = 90.0) -> None:
+    def __init__(self, worker: Worker, count: int = 2, forget_days: float = 90.0, audit_days: float = 0.0) -> None:
         self.worker = worker
         self.jobs: Jobs = worker.jobs
         self.forget_days = forget_days
+        self.audit_days = max(audit_days, forget_days) if audit_days else 0.0
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._loop, name=f"worker-{number}", daemon=True) for number in range(count)
@@ -41,6 +42,10 @@ class EmbeddedWorkers:
         self._listener.start()
         for thread in self._threads:
             thread.start()
+
+    def alive(self) -> bool:
+        """Whether all threads that walk jobs live."""
+        return all(thread.is_alive() for thread in self._threads)
 
     def stop(self, timeout: float = 10.0) -> None:
         """Take no new job, and wait for those in hand; what does not end in time goes on elsewhere later."""
@@ -93,5 +98,7 @@ class EmbeddedWorkers:
     def _forget(self) -> None:
         """Delete what is older than what is kept."""
         self.jobs.forget(self.forget_days)
+        if self.audit_days:
+            audit.shorten(self.jobs.engine, self.audit_days)
         if self.worker.data_dir is not None:
             retention.forget_files(self.jobs.engine, self.worker.data_dir, self.forget_days)

@@ -132,6 +132,7 @@ class Worker:
         self.jobs.add(one)
         for each in made.values():
             baselines.remember(each, self.data_dir)
+            _tell(each)
         return made
 
     def _answer(self, claim: Claim) -> Walked:
@@ -168,6 +169,7 @@ class Worker:
                 made = self.jobs.report(claim.id, INTERNAL)
                 self._brakes(claim).record(made)
                 self.jobs.finish(claim, made)
+                _tell(made)
 
     def _handle(self, claim: Claim) -> None:
         journal = self.jobs.journal(claim, GATHER_SECONDS if self.quick else 0.0)
@@ -196,6 +198,7 @@ class Worker:
         if made.job == claim.id and any(each.plan and each.plan.actions for each in made.attempts):
             self._brakes(claim).record(made)
         self.jobs.finish(claim, made, journal)
+        _tell(made)
 
     def _go_on(self, claim: Claim, journal: FencedJournal, joins: Joins) -> None:
         """Walk on; whatever ends the walk, what was kept so far is written: at once, or with what it leads to."""
@@ -293,6 +296,13 @@ class Worker:
 def quick(agent: Agent) -> bool:
     """Whether a walk that does not act ends within moments, so that nothing is lost where it is made again."""
     return bool(getattr(agent.planner, "quick", False))
+
+
+def _tell(made: Report) -> None:
+    """Say that a job has ended, to whoever counts and in the log."""
+    seen.tell("job", made=made)
+    last = made.attempts[-1].diagnosis if made.attempts else None
+    log.info("job ended", extra={"job": made.job, "outcome": made.status, "cause": last.cause if last else None})
 
 
 def _too_early(*_: object) -> None:

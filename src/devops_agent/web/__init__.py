@@ -21,7 +21,7 @@ def create_app(
     from flask import Flask
 
     from devops_agent.config import load_settings
-    from devops_agent.web import api, auth, decisions, headers, origins, pages, problems, reports, v1
+    from devops_agent.web import api, auth, decisions, headers, metrics, origins, pages, problems, ready, reports, v1
     from devops_agent.web import hooks as incoming
     from devops_agent.web import links as decided_by_link
     from devops_agent.web.backend import Backend
@@ -38,9 +38,10 @@ def create_app(
     backend = app.extensions["devops_agent"] = Backend(settings, agent, work)
     problems.register(app, details=debug)
     headers.register(app)
+    metrics.register(app)
     auth.register(app, backend)
     origins.register(app, origins.Origins(settings.cors_origins, settings.allowed_hosts), api.PUBLIC)
-    for part in (api, decisions, reports, pages, incoming, decided_by_link):
+    for part in (api, ready, decisions, reports, pages, incoming, decided_by_link):
         app.register_blueprint(part.blueprint)
     v1.register(app)
     return app

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from devops_agent import seen
 from devops_agent.errors import RequestError
+from devops_agent.web import metrics
 from devops_agent.web.problems import Busy, Forbidden
 
 if TYPE_CHECKING:
@@ -43,6 +45,30 @@ PATIENCE = 1.0
 _SLICE = 1.0
 
 
+class Places:
+    """So many may be taken at the same time; how many are is told to whoever counts."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+        self._lock = threading.Lock()
+
+    def acquire(self, blocking: bool = False) -> bool:  # noqa: ARG002 (nobody waits for a place)
+        """Take one; False where there is none."""
+        with self._lock:
+            if self.taken >= self.most:
+                return False
+            self.taken += 1
+            seen.tell("streams", open=self.taken)
+            return True
+
+    def release(self) -> None:
+        """Give one back."""
+        with self._lock:
+            self.taken = max(0, self.taken - 1)
+            seen.tell("streams", open=self.taken)
+
+
 class Backend:
     """Jobs, agent and workers of this process. Nothing is shared over a fork: a child opens its own."""
 
@@ -54,7 +80,7 @@ class Backend:
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(MOST_WAITING)
         self._walks = threading.BoundedSemaphore(self.settings.workers)
-        self.streams = threading.BoundedSemaphore(MOST_STREAMS)
+        self.streams = Places(MOST_STREAMS)
         self._watch: Watch | None = None
         self._agent: Agent | None = None
         self._jobs: Jobs | None = None
@@ -103,6 +129,7 @@ class Backend:
         with self._lock:
             if self._jobs is not None:
                 return
+            metrics.follow()
             self._agent = self._given or bootstrap.build_agent(self.settings)
             jobs = bootstrap.open_jobs(self.settings)
             if self._work:
@@ -110,7 +137,12 @@ class Backend:
 
                 worker = bootstrap.build_worker(self.settings, jobs, self._agent)
                 self._shelf = worker.shelf
-                self._workers = EmbeddedWorkers(worker, self.settings.workers, self.settings.incident_retention_days)
+                self._workers = EmbeddedWorkers(
+                    worker,
+                    self.settings.workers,
+                    self.settings.incident_retention_days,
+                    self.settings.audit_retention_days,
+                )
                 self._workers.start()
             if self.connections.hooks or self.connections.targets:
                 self._courier = bootstrap.build_courier(self.settings, jobs, self._agent, self.connections)
@@ -131,6 +163,10 @@ class Backend:
         from devops_agent.connect.links import signing_key
 
         return signing_key(self.settings.data_dir, self.settings.link_secret)
+
+    def working(self) -> bool:
+        """Whether the workers that this process should have live."""
+        return self._workers is not None and self._workers.alive() if self._work else True
 
     def runbooks(self) -> Sequence[str]:
         """Ids of the runbooks in force."""
@@ -247,6 +283,6 @@ class Backend:
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(MOST_WAITING)
         self._walks = threading.BoundedSemaphore(self.settings.workers)
-        self.streams = threading.BoundedSemaphore(MOST_STREAMS)
+        self.streams = Places(MOST_STREAMS)
         self._watch = None
         self._jobs = self._agent = self._workers = self._courier = self._shelf = None

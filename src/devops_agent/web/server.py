@@ -48,12 +48,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def serve(settings: Settings, debug: bool = False) -> None:
     """Serve until ended. `debug` reloads on changes and tells details of errors; on loopback only."""
-    from devops_agent.web import create_app
+    from devops_agent.web import create_app, loglines
 
     if debug:
         _debug(settings)
         return
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    loglines.set_up(settings)
     app = create_app(settings)
     app.extensions["devops_agent"].check()
     check_keys(settings)
@@ -63,6 +63,10 @@ def serve(settings: Settings, debug: bool = False) -> None:
 
 def options(settings: Settings) -> dict[str, Any]:
     """gunicorn's settings: one process with many threads unless WEB_CONCURRENCY says otherwise."""
+    from devops_agent.web import loglines, metrics
+
+    metrics.prepare(settings.data_dir)
+    loglines.set_up(settings)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return {
         "bind": f"{host}:{settings.port}",
@@ -73,8 +77,12 @@ def options(settings: Settings) -> dict[str, Any]:
         "keepalive": 5,
         "post_worker_init": after_start,
         "worker_exit": before_exit,
+        "child_exit": after_exit,
         "limit_request_line": 8190,
+        "limit_request_fields": 100,
+        "limit_request_field_size": 8190,
         "accesslog": None,
+        "logger_class": loglines.gunicorn_logger(),
         "control_socket_disable": True,
     }
 
@@ -95,6 +103,13 @@ def before_exit(_server: Any, worker: Any) -> None:
     app = _application(worker)
     if app is not None:
         app.extensions["devops_agent"].stop()
+
+
+def after_exit(_server: Any, worker: Any) -> None:
+    """gunicorn's hook in the first process when another has ended, however that was."""
+    from devops_agent.web import metrics
+
+    metrics.forget(worker.pid)
 
 
 def check_keys(settings: Settings) -> None:
