@@ -61,7 +61,8 @@ def settings() -> str:
         default = "" if field.default is None else default
         rows.append(f"| `DEVOPS_AGENT_{name.upper()}` | `{name}` | {default} | {field.description or ''} |\n")
     rows.append(
-        "\n`OPEN_AI_API_KEY` or `OPENAI_API_KEY`: the key of the model planner, which comes with a later version.\n"
+        "\nKeys of models come from the environment or `.env`: `OPEN_AI_API_KEY` or `OPENAI_API_KEY`, "
+        "`ANTHROPIC_API_KEY` and so on,\n`DEVOPS_AGENT_MODEL_KEY` for a server of one's own ([models](models.md)).\n"
     )
     return "".join(rows)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from devops_agent import planning
 from devops_agent.config import Settings
 from devops_agent.errors import ConfigError
 from devops_agent.inventory import Place, load_all
@@ -19,17 +22,13 @@ if TYPE_CHECKING:
     from devops_agent.connect.settings import Connections
     from devops_agent.jobs.store import Jobs
     from devops_agent.jobs.worker import Worker
-    from devops_agent.llm.budget import Caps
-    from devops_agent.llm.door import Door
-    from devops_agent.llm.names import Choice
     from devops_agent.pipeline import Agent
     from devops_agent.planners import Planner
     from devops_agent.planners.draft import Draft
-    from devops_agent.planners.runbook import RunbookPlanner
     from devops_agent.policy import Known
+    from devops_agent.run import Ledger
     from devops_agent.runbooks.load import Library
 
-INSTALL = "pip install 'devops-agent[llm]'"
 STOP_SECONDS = 20.0
 """How long a worker that is told to end goes on with what it has in hand."""
 INLINE_LOG = 256 << 10
@@ -47,84 +46,18 @@ def build_agent(settings: Settings) -> Agent:
     from devops_agent.tools.toolbox import Toolbox
 
     also(settings.redact)
-    known = whole_library(settings.runbooks, _catalogue() if settings.runbooks else None)
+    known = whole_library(settings.runbooks, _catalogue(settings) if settings.runbooks else None)
     places = load_all(settings.inventory)
+    tools = _catalogue(settings) if settings.mcp_servers else None
     return Agent(
-        planner=planning(settings, RunbookPlanner(known)),
-        policy=policy.load(settings.policy, settings.read_only, _names(known, places)),
+        planner=planning.planner(settings, RunbookPlanner(known)),
+        policy=policy.load(settings.policy, settings.read_only, _names(settings, known, places)),
         signatures=Signatures(known.signatures()),
-        toolbox=partial(Toolbox, data_dir=settings.data_dir, redact=lambda text: redact(text)[0]),
+        toolbox=partial(Toolbox, data_dir=settings.data_dir, tools=tools, redact=lambda text: redact(text)[0]),
         places=places,
         max_attempts=settings.max_attempts,
         settle=settings.settle_seconds,
         excerpt_lines=settings.excerpt_lines,
-    )
-
-
-def planning(settings: Settings, runbooks: RunbookPlanner) -> Planner:
-    """Who plans: the runbooks, alone or with a model where one is configured. Raises ConfigError where one is wanted
-    and there is none."""
-    if settings.planner == "runbooks":
-        return runbooks
-    from importlib.util import find_spec
-
-    chosen = model_choices(settings)
-    if not chosen:
-        if settings.planner == "auto":
-            return runbooks
-        raise ConfigError(
-            f"DEVOPS_AGENT_PLANNER: {settings.planner} needs a model, and there is no key for {settings.model}: set "
-            "OPEN_AI_API_KEY (or the key of its provider), or DEVOPS_AGENT_MODEL_BASE_URL"
-        )
-    if find_spec("pydantic_ai") is None:
-        if settings.planner == "auto":
-            return runbooks
-        raise ConfigError(f"DEVOPS_AGENT_PLANNER: {settings.planner} needs a package more: {INSTALL}")
-    from devops_agent.planners.cascade import CascadePlanner
-    from devops_agent.planners.model import ModelPlanner
-
-    model = ModelPlanner(model_door(settings, chosen), runbooks.library.causes, settings.max_turns)
-    return CascadePlanner(runbooks, model, settings.planner)
-
-
-def model_choices(settings: Settings) -> tuple[Choice, ...]:
-    """The models that can be asked, in order: those for which there is a key, or none is needed."""
-    from devops_agent.config import environment
-    from devops_agent.llm.names import FALLBACK_KEY, choose
-
-    known = environment()
-    made = [choose(settings.model, settings.model_base_url, known)]
-    if settings.model_fallback:
-        made.append(choose(settings.model_fallback, settings.model_fallback_base_url, known, FALLBACK_KEY))
-    return tuple(each for each in made if each.configured)
-
-
-def model_door(settings: Settings, choices: tuple[Choice, ...]) -> Door:
-    """The door to these models, on the settings' terms."""
-    from devops_agent.distil.redact import redact
-    from devops_agent.llm import prices
-    from devops_agent.llm.door import Door, Terms
-
-    terms = Terms(
-        choices,
-        timeout=settings.model_timeout_seconds,
-        patience=settings.model_patience_seconds,
-        answer_tokens=settings.model_answer_tokens,
-        caps=model_caps(settings),
-        prices=prices.read(settings.model_price),
-    )
-    return Door(terms, lambda text: redact(text)[0])
-
-
-def model_caps(settings: Settings) -> Caps:
-    """What asking models may cost."""
-    from devops_agent.llm.budget import Cap, Caps
-
-    return Caps(
-        call=Cap(settings.budget_call_tokens, settings.budget_call_dollars),
-        incident=Cap(settings.budget_incident_tokens, settings.budget_incident_dollars),
-        day=Cap(settings.budget_day_tokens, settings.budget_day_dollars),
-        caller=Cap(settings.budget_caller_tokens, settings.budget_caller_dollars),
     )
 
 
@@ -187,11 +120,13 @@ def build_worker(settings: Settings, jobs: Jobs, agent: Agent) -> Worker:
     own = agent.planner if isinstance(agent.planner, RunbookPlanner) else getattr(agent.planner, "runbooks", None)
     if own is not None:
         planner = RunbookPlanner(own.library, recall(jobs.engine))
-        worker.shelf = Shelf(settings.runbooks, planner, agent.signatures, _catalogue() if settings.runbooks else None)
+        worker.shelf = Shelf(
+            settings.runbooks, planner, agent.signatures, _catalogue(settings) if settings.runbooks else None
+        )
     if own is not agent.planner:
         from devops_agent.jobs.spending import Spending
 
-        caps = model_caps(settings)
+        caps = planning.caps(settings)
         worker.spending = Spending(jobs.engine, caps.day, caps.caller)
     if jobs.when_ended is None and wanted():
         from devops_agent.jobs.traces import sender
@@ -213,7 +148,8 @@ def work(settings: Settings) -> None:
     agent = build_agent(settings)
     jobs = open_jobs(settings)
     worker = build_worker(settings, jobs, agent)
-    workers = EmbeddedWorkers(worker, max(1, settings.workers), settings.incident_retention_days)
+    kept = (settings.incident_retention_days, settings.audit_retention_days)
+    workers = EmbeddedWorkers(worker, max(1, settings.workers), *kept)
     workers.start()
     places = "all places" if worker.reach is None else ", ".join(sorted(worker.reach.places or ())) or "no place"
     print(f"devops-agent works on jobs of {places} as {worker.owner}", flush=True)
@@ -227,26 +163,37 @@ def draft_runbook(settings: Settings, jobs: Jobs, job: str) -> Draft:
     from devops_agent.runbooks.own import whole_library
 
     base = settings.public_url.rstrip("/") or f"http://localhost:{settings.port}"
-    known = whole_library(settings.runbooks, _catalogue() if settings.runbooks else None)
-    return drafts.drafted(jobs, job, known, _catalogue(), load_all(settings.inventory), f"{base}/jobs/{job}")
+    known = whole_library(settings.runbooks, _catalogue(settings) if settings.runbooks else None)
+    return drafts.drafted(jobs, job, known, _catalogue(settings), load_all(settings.inventory), f"{base}/jobs/{job}")
 
 
-def _names(library: Library, places: Mapping[str, Place]) -> Known:
+def _names(settings: Settings, library: Library, places: Mapping[str, Place]) -> Known:
     """What a policy may speak of here."""
     from devops_agent.policy import Known
 
     return Known(
-        tools=_catalogue(),
+        tools=_catalogue(settings),
         causes=library.causes.meanings,
         runbooks=library.runbooks,
         labels={label for place in places.values() for label in place.labels},
     )
 
 
-def _catalogue() -> Mapping[str, Any]:
+def _catalogue(settings: Settings) -> Mapping[str, Any]:
+    """All tools: our own, those of packages, and those of the configured MCP servers."""
     from devops_agent.tools.registry import tools
 
-    return tools()
+    if not settings.mcp_servers:
+        return tools()
+    return {**tools(), **_foreign(json.dumps(settings.mcp_servers, sort_keys=True))}
+
+
+@functools.cache
+def _foreign(tables: str) -> Mapping[str, Any]:
+    """The tools of these servers; they are asked once in a process what they offer."""
+    from devops_agent.tools import foreign
+
+    return foreign.tools(json.loads(tables))
 
 
 def make_incident(
@@ -313,7 +260,7 @@ def first_request(incident: Incident, settings: Settings) -> dict[str, Any] | st
             "DEVOPS_AGENT_MODEL: no model would be asked: there is no key for one, or the planner is runbooks"
         )
     old = agent.planner
-    door = Showing(model_door(settings, model_choices(settings)))
+    door = Showing(planning.door(settings, planning.choices(settings)))
     planner = CascadePlanner(old.runbooks, ModelPlanner(door, old.model.causes, old.model.turns), old.order)
     place = _one_place(settings)
     diagnosis = look_only(incident, replace(agent, planner=planner), place)
@@ -343,7 +290,11 @@ class Diagnoser:
         from devops_agent.scan import Signatures
 
         known = whole_library(settings.runbooks)
-        self.planner = RunbookPlanner(known)
+        self.planner: Planner = RunbookPlanner(known)
+        self.ledger: Ledger | None = None
+        if settings.planner in ("model", "model_first"):  # a text is sent away only where that was asked for
+            self.planner = planning.planner(settings, RunbookPlanner(known))
+            self.ledger = _ledger(settings)
         self.signatures = Signatures(known.signatures())
         self.lines = settings.excerpt_lines
 
@@ -353,7 +304,19 @@ class Diagnoser:
         from devops_agent.planners import NoLook
 
         digest = distil_source(source, self.signatures, lines or self.lines)
-        return digest, self.planner.diagnose(digest, (), NoLook())
+        look = NoLook()
+        look.ledger = self.ledger
+        return digest, self.planner.diagnose(digest, (), look)
+
+
+def _ledger(settings: Settings) -> Ledger:
+    """Where a command line that asks a model counts what that costs."""
+    import getpass
+
+    from devops_agent.jobs.spending import Spending
+
+    caps = planning.caps(settings)
+    return Spending(open_jobs(settings).engine, caps.day, caps.caller).page(getpass.getuser())
 
 
 def _spool(settings: Settings, name: str, text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from devops_agent.model import (
     Action,
     Attempt,
+    Call,
     CheckResult,
     Command,
     Digest,
@@ -55,6 +56,9 @@ def command_text(command: Command) -> str:
         return f"put {command.path} back as it was, if nobody has changed it since"
     if isinstance(command, End):
         return f"end process {command.pid} ({command.command}): TERM, after {command.grace:g} s KILL"
+    if isinstance(command, Call):
+        args = ", ".join(f"{name}={value!r}" for name, value in command.args.items())
+        return f"call {command.tool}({args}) of the MCP server {command.server}"
     assert isinstance(command, Wait)  # noqa: S101 (the union is exhaustive)
     return f"wait up to {command.limit:g} s until {command.probe}: {', '.join(command.expect)}"
 
@@ -92,8 +96,20 @@ def _text(report: Report, limit: int) -> Iterator[str]:
         if len(report.attempts) > 1:
             yield f"Attempt {number}"
         yield from _attempt(attempt)
+    yield from _usage(report)
     if report.status == "needs_approval":
         yield from _how_to_approve(report)
+
+
+def _usage(report: Report) -> Iterator[str]:
+    """What asking a model cost, where one was asked."""
+    used = report.usage
+    if not used.requests:
+        return
+    money = "its price is not known" if used.unpriced else f"${used.dollars:.4f}"
+    asked = f"{used.requests} request{'s' if used.requests > 1 else ''} to {clean(', '.join(used.models), 100)}"
+    failed = f", {used.failed} without an answer" if used.failed else ""
+    yield f"Model: {asked}{failed}; {used.tokens_in} tokens in, {used.tokens_out} out; {money}; {used.seconds:.1f} s"
 
 
 def _attempt(attempt: Attempt) -> Iterator[str]:
@@ -105,6 +121,9 @@ def _attempt(attempt: Attempt) -> Iterator[str]:
         yield f"  {clean(diagnosis.summary)}"
     if diagnosis.judged:
         yield f"  of {diagnosis.judged} earlier answers of this kind that were judged, {diagnosis.right} right"
+    if diagnosis.planner == "model":
+        yield f"  concluded by a model in {diagnosis.turns} turns; no runbook says so"
+    yield from (f"  note: {clean(remark)}" for remark in diagnosis.remarks)
     for name, value in diagnosis.facts.items():
         yield f"  {name}: {clean(str(value), 120)}"
     for other in diagnosis.alternatives[:3]:
@@ -210,6 +229,7 @@ def _markdown(report: Report, limit: int) -> Iterator[str]:
         yield from (line.replace("````", "` ` ` `") for line in _attempt(attempt))
         yield "````"
         yield ""
+    yield from _usage(report)
     if report.status == "needs_approval":
         yield "````text"
         yield from _how_to_approve(report)

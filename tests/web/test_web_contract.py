@@ -35,11 +35,15 @@ def test_health(shared):
     assert "no model is needed" in body["planner_note"]
 
 
-def test_health_does_not_pretend_that_a_model_plans(tmp_path):
+def test_health_says_whether_a_model_plans(tmp_path, monkeypatch):
+    with serving(tmp_path, model="gpt-5") as service:
+        body = service.http.get("/health").json()
+        assert (body["model"], body["api_key_configured"], body["planner"]) == ("gpt-5", False, "runbooks")
+    monkeypatch.setenv("OPEN_AI_API_KEY", "sk-test")
     with serving(tmp_path, api_key_configured=True, model="gpt-5") as service:
         body = service.http.get("/health").json()
-    assert (body["model"], body["api_key_configured"], body["planner"]) == ("gpt-5", True, "runbooks")
-    assert "comes later" in body["planner_note"]
+        assert (body["model"], body["api_key_configured"], body["planner"]) == ("gpt-5", True, "auto")
+        assert body["planner_note"] == "Runbooks plan; gpt-5 is asked where they do not know."
 
 
 def test_examples_can_be_posted_back(shared):

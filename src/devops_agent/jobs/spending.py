@@ -7,6 +7,7 @@ pass it together; what it did cost takes that place afterwards. What a killed pr
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,9 +42,13 @@ class Spending:
         self.day = day
         self.caller = caller
 
-    def ledger(self, job: str) -> JobLedger:
+    def ledger(self, job: str) -> Page:
         """The page of the caller who submitted this job."""
-        return JobLedger(self, job)
+        return Page(self, lambda: _submitter(self.engine, job))
+
+    def page(self, account: str) -> Page:
+        """The page of one caller."""
+        return Page(self, lambda: account)
 
     def reserve(self, account: str, tokens: int, dollars: float) -> str:
         """Put so much aside today; gives the day. Raises BudgetSpent, and then nothing is put aside."""
@@ -80,12 +85,12 @@ class Spending:
             return  # another one was quicker
 
 
-class JobLedger:
-    """The book as a walk sees it: entries of one job, on the account of who submitted it."""
+class Page:
+    """The book as a walk sees it: entries on one account, which is looked up when there is one to make."""
 
-    def __init__(self, book: Spending, job: str) -> None:
+    def __init__(self, book: Spending, account: Callable[[], str]) -> None:
         self._book = book
-        self._job = job
+        self._whose = account
         self._account: str | None = None
         self._open: dict[int, tuple[str, int, float]] = {}
         self._tickets = itertools.count(1)
@@ -93,7 +98,7 @@ class JobLedger:
     def reserve(self, tokens: int, dollars: float) -> int:
         """Put so much aside; raises BudgetSpent where a cap of the day would be passed."""
         if self._account is None:
-            self._account = _submitter(self._book.engine, self._job)
+            self._account = self._whose()
         day = self._book.reserve(self._account, tokens, dollars)
         ticket = next(self._tickets)
         self._open[ticket] = (day, tokens, dollars)

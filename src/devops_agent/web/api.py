@@ -70,12 +70,11 @@ def stats() -> ResponseReturnValue:
 
 
 def planner(settings: Settings) -> dict[str, str]:
-    """Who plans, and what a configured key is good for today."""
-    if settings.api_key_configured:
-        note = "Runbooks plan. A model key is set, but the model planner comes later: no model is asked yet."
-    else:
-        note = "Runbooks plan; no model is needed."
-    return {"planner": "runbooks", "planner_note": note}
+    """Who plans, and that in a sentence."""
+    from devops_agent.planning import who_plans
+
+    who, note = who_plans(settings)
+    return {"planner": who, "planner_note": note}
 
 
 @blueprint.get("/example_errors")

@@ -41,6 +41,8 @@ def row(number: int, job_id: str, report: Report) -> dict[str, Any]:
             for each in (last.plan.refused if last.plan else ())
         ],
     }
+    if report.usage.requests:
+        made["usage"] = report.usage.model_dump(mode="json")
     if failed:
         made["error_message"] = report.error or report.summary or "the agent could not work on this scenario"
     if waiting := approval_wanted(job_id, report):
