@@ -94,7 +94,7 @@ class Doors:
         self.oidc = bool(settings.oidc_issuer)
         rate = settings.requests_per_minute / 60
         self.buckets = Buckets(rate, max(20.0, settings.requests_per_minute / 6)) if rate else None
-        self.failures = Buckets(0.2, 20)
+        self.failures = Buckets(1.0, 60) if rate else None
         self._needed: dict[str | None, str | None] = {None: "viewer"}
 
     def closed(self) -> bool:
@@ -142,12 +142,9 @@ class Doors:
     def _verified(self) -> Caller | None:
         """Who calls, by key or session; None where a person should be asked to log in. Raises Unauthorized."""
         text = _sent_key()
-        address = request.remote_addr or ""
         if text is not None:
-            self._hold_off(address)
-            key = self.keyring.opened(text)
+            key = self.by_secret(text)
             if key is None:
-                self.failures.take(address)
                 raise Unauthorized("key: not a key of this service, or one that was revoked or has expired")
             return by_key(key, "key")
         who = self.sessions.read()
@@ -157,11 +154,10 @@ class Doors:
         return found
 
     def by_secret(self, text: str) -> Key | None:
-        """The key that somebody typed in to log in; attempts that fail are limited by address."""
-        self._hold_off(request.remote_addr or "")
+        """The valid key that a text is, or None; an address that tries many that are none is held off."""
         key = self.keyring.opened(text)
-        if key is None:
-            self.failures.take(request.remote_addr or "")
+        if key is None and self.failures is not None and (seconds := self.failures.take(request.remote_addr or "")):
+            raise TooMany("too many attempts with keys that are none; try again later", seconds)
         return key
 
     def _by_session(self, who: dict[str, object]) -> Caller | None:
@@ -172,10 +168,6 @@ class Doors:
         if not self.oidc or role not in ROLES:
             return None
         return Caller(str(who["name"]), role, None, "session")
-
-    def _hold_off(self, address: str) -> None:
-        if seconds := self.failures.empty(address):
-            raise TooMany("too many attempts with keys that are none; try again later", seconds)
 
     def _limit(self, name: str) -> None:
         if self.buckets is not None and (seconds := self.buckets.take(name)):

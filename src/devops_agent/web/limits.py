@@ -30,10 +30,3 @@ class Buckets:
             if len(self._kept) > MOST:
                 self._kept.popitem(last=False)
         return max(0.0, short / self.rate)
-
-    def empty(self, caller: str) -> float:
-        """In how many seconds this caller may go on; 0 for at once. Takes nothing."""
-        with self._lock:
-            left, before = self._kept.get(caller, (self.burst, time.monotonic()))
-        left = min(self.burst, left + (time.monotonic() - before) * self.rate)
-        return max(0.0, (1.0 - left) / self.rate)

@@ -6,9 +6,10 @@ The page is made from the description, without script and without outside addres
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
-from flask import Response, make_response, render_template, request
+from flask import Response, make_response, render_template, request, send_from_directory
 from flask.typing import ResponseReturnValue
 
 from devops_agent.web.v1.openapi import description
@@ -41,6 +42,12 @@ def docs() -> ResponseReturnValue:
     answer.headers["Content-Security-Policy"] = POLICY
     answer.headers["Cache-Control"] = "no-cache, private"
     return answer
+
+
+@blueprint.get("/docs.css")
+def style() -> ResponseReturnValue:
+    """How the page looks."""
+    return send_from_directory(Path(__file__).parents[1] / "static", "api.css", max_age=3600)
 
 
 def _operations(found: dict[str, Any], tag: str) -> list[dict[str, Any]]:

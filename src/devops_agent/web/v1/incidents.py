@@ -71,7 +71,7 @@ def create_incident(query: About, body: NewIncident | None = None) -> ResponseRe
 
 @operation(
     "POST",
-    "/incidents/batch",
+    "/batches",
     tag="incidents",
     role="responder",
     body=NewIncidents,

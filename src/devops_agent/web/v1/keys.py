@@ -60,9 +60,14 @@ def rotate_key(key_id: str, body: Rotation) -> ResponseReturnValue:
         raise Conflict(str(error)) from None
 
 
-@operation("POST", "/keys/<key_id>/revoke", tag="keys", role="admin", answer=Key, problems=(404,))
+@operation("POST", "/keys/<key_id>/revoke", tag="keys", role="admin", answer=Key, problems=(404, 409))
 def revoke_key(key_id: str) -> dict[str, Any]:
-    """Let a key open nothing from now on; other processes notice within two seconds."""
+    """Let a key open nothing from now on; other processes notice within two seconds.
+
+    Not the key that the request is made with: nobody locks oneself out (the command line revokes any).
+    """
+    if key_id == auth.caller().key:
+        raise Conflict("this is the key that you call with; revoke it with another one, or on the command line")
     gone = keys.revoke(backend().jobs.engine, key_id, auth.caller().name)
     auth.doors().keyring.forget()
     return as_json(gone)
