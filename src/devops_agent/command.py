@@ -76,4 +76,13 @@ class Wait(Record):
     limit: float = 30.0
 
 
-Command = Annotated[Run | Edit | Restore | End | Wait, Field(discriminator="kind")]
+class Call(Record):
+    """Call a tool of another MCP server, which the settings declare to be a change."""
+
+    kind: Literal["call"] = "call"
+    server: str
+    tool: str
+    args: dict[str, Any] = {}
+
+
+Command = Annotated[Run | Edit | Restore | End | Wait | Call, Field(discriminator="kind")]

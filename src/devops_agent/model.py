@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from devops_agent.command import Call as Call
 from devops_agent.command import Command as Command
 from devops_agent.command import Edit as Edit
 from devops_agent.command import End as End

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from devops_agent.errors import CommandFailed, CommandTimedOut, NotAllowed, StalePlan, ToolError
 from devops_agent.inventory import Place
-from devops_agent.model import Check, CheckResult, Command, Edit, End, Restore, Run, Wait
+from devops_agent.model import Call, Check, CheckResult, Command, Edit, End, Restore, Run, Wait
 from devops_agent.tools import children, edits, processes
 from devops_agent.tools.base import Completed, Host
 from devops_agent.tools.secrecy import masked
@@ -39,6 +39,7 @@ class Bench:
     place: Place
     copies: Path
     evaluate: Callable[[Check], CheckResult]
+    call: Callable[[Call], str] | None = None
 
 
 def perform(command: Command, bench: Bench) -> str:
@@ -50,6 +51,10 @@ def perform(command: Command, bench: Bench) -> str:
         return _edit(command, bench)
     if isinstance(command, Restore):
         return _restore(command, bench)
+    if isinstance(command, Call):
+        if bench.call is None:
+            raise NotAllowed(f"no MCP server {command.server} is configured here")
+        return bench.call(command)
     return _end(command, bench) if isinstance(command, End) else _wait(command, bench)
 
 

@@ -93,7 +93,7 @@ class Outward:
             value = args.get(name)
             if value in (None, ""):
                 continue
-            if name == "url":
+            if "://" in str(value):
                 self._require_url(str(value))
             else:
                 self._require_name(name, str(value))

@@ -18,10 +18,11 @@ from typing import Any, cast
 from devops_agent import condition
 from devops_agent.errors import AgentError, BadArguments, CommandTimedOut, ConfigError, NotAllowed, NotFound, ToolError
 from devops_agent.inventory import HostSpec, Place, Prefix
-from devops_agent.model import Action, Check, CheckResult, Command, Health, Outcome, Step, Wait
+from devops_agent.model import Action, Call, Check, CheckResult, Command, Health, Outcome, Step, Wait
 from devops_agent.tools import checks, registry
 from devops_agent.tools.base import Host, Tool
 from devops_agent.tools.commands import Bench, foreseen, perform, restores
+from devops_agent.tools.foreign import ForeignTool
 from devops_agent.tools.hosts import connect
 from devops_agent.tools.outward import Outward
 
@@ -65,7 +66,7 @@ class Toolbox:
         if outward is not None:
             self._guarded(lambda: outward.require(tool.outward, checked))
         found = self._guarded(lambda: tool.call(self._values(host, checked)))
-        if outward is not None and "url" in tool.outward and not outward.named(checked["url"]):
+        if outward is not None and "body" in found and not outward.named(str(checked.get("url"))):
             found = {**found, "body": "", "headers": {}}  # whose address only a log names need not be told what it says
         return cast(dict[str, Any], self._clean(found))
 
@@ -228,9 +229,15 @@ class Toolbox:
         )
 
     def _perform(self, commands: Sequence[Command], host: Host, said: list[str]) -> None:
-        bench = Bench(host, self.place, self.data_dir / COPIES, self.evaluate)
+        bench = Bench(host, self.place, self.data_dir / COPIES, self.evaluate, self._call)
         for command in commands:
             said.append(self._guarded(partial(perform, command, bench)))
+
+    def _call(self, command: Call) -> str:
+        tool = self._tool(f"{command.server}__{command.tool}")
+        if not isinstance(tool, ForeignTool) or tool.kind != "change":
+            raise NotAllowed(f"{tool.name} is not declared to be a change")
+        return str(tool.ask_server(command.args)["text"])
 
     def _values(self, host: Host, args: Mapping[str, Any]) -> dict[str, Any]:
         return {"host": host, "place": self.place, **args}

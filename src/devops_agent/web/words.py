@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from devops_agent.model import Action, Command, Edit, End, Evidence, Restore, Run, Wait
+from devops_agent.model import Action, Call, Command, Edit, End, Evidence, Restore, Run, Wait
 
 EFFECTS = {
     "read": "looks only",
@@ -40,6 +40,8 @@ def command(one: Command) -> str:
         case Wait():
             expected = f" until {' and '.join(one.expect)}" if one.expect else ""
             return f"look with {call(one.probe, one.args)}{expected}, for at most {one.limit:g} s"
+        case Call():
+            return f"call {call(one.tool, one.args)} of the MCP server {one.server}"
         case _:
             assert_never(one)
 
