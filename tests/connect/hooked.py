@@ -93,7 +93,7 @@ def worked_off(service: Service, seconds: float = 20) -> None:
     raise AssertionError("signals are left in the inbox, or jobs without an answer")
 
 
-def until(true: Any, seconds: float = 20) -> Any:
+def until(true: Any, seconds: float = 12) -> Any:
     """Wait until this is true, and what it gave."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -41,13 +41,11 @@ GIVE_UP_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Terms:
-    """What sending needs to know besides the targets. `first_wait`: seconds before the first retry."""
+    """What sending needs to know besides the targets."""
 
     public_url: str
     key: bytes
     places: tuple[str, ...] = ()
-    first_wait: float = FIRST_WAIT
-    give_up: float = GIVE_UP_SECONDS
 
 
 class Outbox:
@@ -225,11 +223,11 @@ class Outbox:
     def _later(self, row: Mapping[str, Any], problem: channels.NotSent) -> None:
         """Try again after a while, and let the target's other notices wait too; give up after a day."""
         stamp = now().timestamp()
-        if not problem.again or stamp - row["created"] > self.terms.give_up:
+        if not problem.again or stamp - row["created"] > GIVE_UP_SECONDS:
             log.warning("notice %s to %s is given up: %s", row["id"], row["target"], problem)
             self._end(row, "failed", str(problem))
             return
-        wait = min(LONGEST_WAIT, self.terms.first_wait * 2.0 ** (row["tries"] - 1))
+        wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (row["tries"] - 1))
         due = stamp + max(wait, min(problem.after or 0.0, 3600.0))
         with self.jobs.engine.begin() as connection:
             values = {"owner": None, "lease": None, "due": due, "problem": str(problem)[:500]}

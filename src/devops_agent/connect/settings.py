@@ -213,8 +213,9 @@ class Connections(BaseModel):
         for hook in self.hooks.values():
             found += [*hook.secrets, hook.token.get_secret_value() if hook.token else ""]
         for target in self.targets.values():
-            found += [each.get_secret_value() for each in (target.url, target.secret, target.token) if each]
-        return tuple(each for each in found if each)
+            found += [each.get_secret_value() for each in (target.secret, target.token) if each]
+            found += _in_address(target.url.get_secret_value()) if target.url else []
+        return tuple(sorted(filter(None, found), key=len, reverse=True))
 
 
 def read(hooks: Mapping[str, Any], notify: Mapping[str, Any]) -> Connections:
@@ -257,6 +258,19 @@ def address(value: str) -> str:
     if parts.username or parts.password:
         raise ValueError("name and password do not belong into an address")
     return value.rstrip("/")
+
+
+def _in_address(value: str) -> list[str]:
+    """What is secret in an address: all of it, its user and password, and whatever in it looks like a token."""
+    try:
+        parts = urlsplit(value)
+        told = parts.hostname or ""
+    except ValueError:
+        return [value]
+    pieces = re.split(r"[/?&=:@]+", value.partition("://")[2])
+    tokens = [each for each in pieces if len(each) > 19 or (len(each) > 7 and any(map(str.isdigit, each)))]
+    named = [each for each in (parts.username, parts.password) if each and len(each) > 5]
+    return [value, *(each for each in (*tokens, *named) if each.lower() != told)]
 
 
 def _entry(section: str, name: str, kind: type[Any], entry: Any) -> Any:
