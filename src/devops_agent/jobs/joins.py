@@ -20,7 +20,7 @@ from devops_agent.jobs.store import FINISHED, Claim
 from devops_agent.jobs.tables import jobs, reading
 from devops_agent.model import Digest, now
 
-SOURCES = ("http", "webhook")
+SOURCES = ("http", "webhook", "watch")
 WINDOW_SECONDS = 3600.0
 POLL_SECONDS = 0.3
 

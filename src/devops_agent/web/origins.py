@@ -101,6 +101,8 @@ def register(app: Flask, origins: Origins, public: frozenset[str]) -> None:
         if via == "key":
             return  # no browser sends a key by itself
         if request.endpoint in OWN_AUTH:
+            if request.endpoint == "links.decide":
+                origins.check_own()
             return
         if via == "session":
             origins.check_own()
