@@ -19,8 +19,8 @@ from devops_agent.errors import AgentError
 from devops_agent.jobs import audit, database
 from devops_agent.jobs.database import passing
 from devops_agent.jobs.store import FINISHED, Jobs
+from devops_agent.jobs.tables import host_locks, open_engine
 from devops_agent.jobs.tables import jobs as table
-from devops_agent.jobs.tables import open_engine
 from devops_agent.model import Incident
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "45"))
@@ -88,8 +88,16 @@ class Storm:
         self._stop_submitting()
         end = time.monotonic() + seconds
         while left := self._open():
-            assert time.monotonic() < end, f"not ended: {left[:5]} of {len(left)}; {self.log.read_text()[-3000:]}"
+            assert time.monotonic() < end, f"{len(left)} have not ended: {self._why(left[:20])}"
             time.sleep(0.2)
+
+    def _why(self, left: list[str]) -> str:
+        alive = [thread.is_alive() for thread in self._threads], [each.poll() for each in self.processes]
+        with database.reading(self.jobs.engine) as connection:
+            columns = (table.c.id, table.c.status, table.c.waiting, table.c.due, table.c.lease, table.c.tries)
+            rows = connection.execute(select(*columns).where(table.c.id.in_(left))).all()
+            locks = connection.execute(select(host_locks)).all()
+        return f"{alive}, {rows}, {locks}, {self.log.read_text()[-3000:]}"
 
     def check(self) -> dict[str, int]:
         """No job lost, none twice, every one ended, no action started twice, the trail intact; what there was."""

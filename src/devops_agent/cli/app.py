@@ -29,7 +29,20 @@ that of another provider) `handle` and `serve` ask a model where no runbook know
 
 def build() -> typer.Typer:
     """The application with all its commands."""
-    from devops_agent.cli import audit, catalogue, jobs, keys, mcp, reading, repair, serving, stats, tracing, working
+    from devops_agent.cli import (
+        audit,
+        catalogue,
+        data,
+        jobs,
+        keys,
+        mcp,
+        reading,
+        repair,
+        serving,
+        stats,
+        tracing,
+        working,
+    )
 
     app = typer.Typer(
         name="devops-agent",
@@ -42,7 +55,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     app.callback()(_options)
-    for module in (reading, repair, jobs, audit, stats, tracing, serving, working, keys, catalogue, mcp):
+    for module in (reading, repair, jobs, audit, stats, tracing, serving, working, data, keys, catalogue, mcp):
         module.register(app)
     return app
 

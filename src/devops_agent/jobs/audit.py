@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, delete, func, insert, select
 
 from devops_agent.jobs.database import alone
 from devops_agent.jobs.tables import audit, reading
 from devops_agent.model import now
 
 GENESIS = "0" * 64
+SHORTENED = "trail shortened"
 _PLAN = ("cause", "runbook", "fingerprint", "actions", "refused")
 
 
@@ -134,10 +135,30 @@ def entries(
     return sorted(found, key=lambda entry: entry.id)
 
 
+def shorten(engine: Engine, days: float, most: int = 5000) -> int:
+    """Delete the oldest entries that are older than so many days, at most so many; how many. An entry says so, and up
+    to which one, so that the chain is whole from there on."""
+    with engine.begin() as connection:
+        alone(connection, "audit")
+        stays = select(func.min(audit.c.id)).where(audit.c.at >= now().timestamp() - days * 86400)
+        first = connection.execute(select(func.min(audit.c.id))).scalar()
+        through = (connection.execute(stays).scalar() or 0) - 1  # where none is younger, all stay
+        if first is None or through < first:
+            return 0
+        through = min(through, first + most - 1)
+        last = connection.execute(select(audit.c.hash).where(audit.c.id == through)).scalar()
+        append(connection, "", SHORTENED, "retention", {"through": through, "hash": last})
+        return connection.execute(delete(audit).where(audit.c.id <= through)).rowcount
+
+
 def broken(engine: Engine) -> Iterator[str]:
     """What is wrong with the chain: nothing where every entry is the one that was written."""
     before, number = GENESIS, 0
     with reading(engine) as connection:
+        said = select(audit.c.data).where(audit.c.event == SHORTENED).order_by(audit.c.id.desc()).limit(1)
+        if (cut := connection.execute(said).scalar()) is not None:
+            told = json.loads(cut)
+            before, number = told["hash"], told["through"]
         for row in connection.execute(select(audit).order_by(audit.c.id)).mappings():
             number += 1
             if row["id"] != number:

@@ -84,7 +84,7 @@ class Clock:
         if moment - self._asked > _CLOCK_SECONDS:
             with reading(self.engine) as connection:
                 there = float(connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar() or 0)
-            self._offset, self._asked = there - time.monotonic(), moment
+            self._offset, self._asked = there - (moment + time.monotonic()) / 2, moment
         return time.monotonic() + self._offset
 
     def at(self, moment: datetime) -> float:

@@ -1,6 +1,6 @@
 """What is forgotten: jobs with all that belongs to them, by age, in small pieces; never one that has not ended.
 
-The audit trail is kept: it is a chain, and says what was done long after the journals are gone.
+The audit trail is kept longer, as a rule for ever: it says what was done long after the journals are gone.
 """
 
 from __future__ import annotations

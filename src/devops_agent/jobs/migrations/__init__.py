@@ -9,6 +9,7 @@ meanwhile.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -76,6 +77,16 @@ def _revisions() -> dict[str, tuple[str, ...]]:
     return known
 
 
+def make_at(connection: Connection, revisions: list[str], metadata: MetaData) -> None:
+    """In an empty database: the tables as they were at these revisions, to be filled with what was kept then."""
+    check(frozenset(revisions))
+    if frozenset(revisions) == heads():
+        metadata.create_all(connection)
+        _stamp(connection)
+    else:
+        _upgrade(connection, revisions)
+
+
 def _change(connection: Connection, metadata: MetaData) -> None:
     now = found(connection)
     check(now)
@@ -99,11 +110,12 @@ def _stamp(connection: Connection) -> None:
     connection.execute(text(f"INSERT INTO {TABLE} (version_num) VALUES (:name)"), rows)  # noqa: S608
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, revisions: Sequence[str] = ("heads",)) -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "heads")
+    for each in revisions:
+        command.upgrade(config, each)
