@@ -19,6 +19,7 @@ def create_app(
     `agent` replaces the one that the settings describe; without `work` only what others work on is shown.
     """
     from flask import Flask
+    from werkzeug.middleware.proxy_fix import ProxyFix
 
     from devops_agent.config import load_settings
     from devops_agent.web import api, auth, decisions, headers, metrics, origins, pages, problems, ready, reports, v1
@@ -39,8 +40,11 @@ def create_app(
     problems.register(app, details=debug)
     headers.register(app)
     metrics.register(app)
-    auth.register(app, backend)
-    origins.register(app, origins.Origins(settings.cors_origins, settings.allowed_hosts), api.PUBLIC)
+    doors = auth.register(app, backend)
+    known = origins.Origins(settings.cors_origins, settings.allowed_hosts, settings.public_url)
+    origins.register(app, known, api.PUBLIC, doors.closed)
+    if settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, *[settings.proxies] * 3)  # type: ignore[method-assign]
     for part in (api, ready, decisions, reports, pages, incoming, decided_by_link):
         app.register_blueprint(part.blueprint)
     v1.register(app)

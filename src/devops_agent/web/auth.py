@@ -197,10 +197,11 @@ def doors() -> Doors:
     return found
 
 
-def register(app: Flask, backend: Backend) -> None:
+def register(app: Flask, backend: Backend) -> Doors:
     """Have every request looked at."""
     made = app.extensions["devops_agent_doors"] = Doors(app, backend)
     app.before_request(made.identify)
+    return made
 
 
 def _sent_key() -> str | None:

@@ -10,28 +10,33 @@ must be one of the agent's own.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 
-from devops_agent.web.problems import Forbidden
+from devops_agent.web.problems import API, Forbidden
 
 OWN_AUTH = frozenset({"hooks.take", "links.show", "links.decide"})
 """Endpoints that are reached under any name, and find out by a secret of their own who calls."""
 METHODS = "GET, POST, OPTIONS"
-HEADERS = "Content-Type, Authorization, Idempotency-Key, Prefer"
+HEADERS = (
+    "Content-Type, Authorization, X-API-Key, Idempotency-Key, If-None-Match, Last-Event-ID, X-Request-ID, "
+    "X-CSRF-Token, Prefer"
+)
+EXPOSED = "ETag, Location, Retry-After, X-Request-ID"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Origins:
     """The configured origins (`*`: all) and names of this service."""
 
-    def __init__(self, origins: str = "*", names: str = "") -> None:
+    def __init__(self, origins: str = "*", names: str = "", own: str = "") -> None:
         listed = {each.strip().rstrip("/").lower() for each in origins.split(",") if each.strip()}
         self.open = "*" in listed
         self.allowed = frozenset(listed - {"*"})
-        own = {each.strip().lower() for each in names.split(",") if each.strip()}
-        self.names = frozenset(own | {"localhost"} | {urlsplit(each).hostname or "" for each in self.allowed} - {""})
+        named = {each.strip().lower() for each in f"{names},{urlsplit(own).hostname or ''}".split(",") if each.strip()}
+        self.names = frozenset(named | {"localhost"} | {urlsplit(each).hostname or "" for each in self.allowed} - {""})
 
     def allows(self, origin: str) -> bool:
         """Whether pages of this origin may use the contract's endpoints."""
@@ -82,6 +87,7 @@ class Origins:
             if origin is None or not self.allows(origin):
                 return
             response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = EXPOSED
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = METHODS
             response.headers["Access-Control-Allow-Headers"] = HEADERS
@@ -93,7 +99,7 @@ class Origins:
         return bool(found) and scheme in ("http", "https") and netloc == request.host.lower()
 
 
-def register(app: Flask, origins: Origins, public: frozenset[str]) -> None:
+def register(app: Flask, origins: Origins, public: frozenset[str], closed: Callable[[], bool]) -> None:
     """Guard all endpoints; those in `public` are the contract's, all others private. Adds headers to every answer."""
 
     def guard() -> None:
@@ -108,16 +114,19 @@ def register(app: Flask, origins: Origins, public: frozenset[str]) -> None:
             origins.check_own()
         elif request.endpoint in public or request.endpoint is None:
             origins.check_public()
-        elif request.endpoint != "static":
+        elif closed():
+            origins.check_own()  # names need not be known: under another one nobody has a session
+        else:
             origins.check_private()
 
     def finish(response: Response) -> Response:
         headers = response.headers
-        headers["X-Content-Type-Options"] = "nosniff"
         if request.endpoint in public or request.endpoint is None:
             origins.add_headers(response)
             headers["Cache-Control"] = "no-store"
-        elif "Cache-Control" not in headers:
+        elif request.path.startswith(API) and closed():
+            origins.add_headers(response)  # who has a key may use it from pages of the configured origins
+        if "Cache-Control" not in headers:
             headers["Cache-Control"] = "no-store"
         return response
 
