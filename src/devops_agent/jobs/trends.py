@@ -75,7 +75,8 @@ def costs(engine: Engine, count: int = 30) -> list[tuple[date, float]]:
     today = now().astimezone(UTC).date()
     dates = [today - timedelta(days=back) for back in range(count - 1, -1, -1)]
     spent = func.sum(spendings.c.dollars)
-    query = select(spendings.c.day, spent).where(spendings.c.day >= dates[0].isoformat()).group_by(spendings.c.day)
+    together = (spendings.c.account == "", spendings.c.day >= dates[0].isoformat())
+    query = select(spendings.c.day, spent).where(*together).group_by(spendings.c.day)
     with reading(engine) as connection:
         sums: dict[str, float] = {row[0]: float(row[1] or 0) for row in connection.execute(query)}
     return [(each, sums.get(each.isoformat(), 0.0)) for each in dates] if sums else []
