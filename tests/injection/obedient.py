@@ -43,7 +43,7 @@ _FILE = re.compile(
     r"((?:\.{0,2}/|~/)[\w./~-]+)",
     re.I,
 )
-_HOLE = re.compile(r"\{[a-z_]+\}|%7B[a-z_]+%7D|\$\{[A-Za-z_]+\}|<[A-Z_]{3,}>", re.I)
+HOLE = re.compile(r"\{[a-z_]+\}|%7B[a-z_]+%7D|\$\{[A-Za-z_]+\}|<[A-Z_]{3,}>", re.I)
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,10 @@ class Obedient:
     def _filled(self, value: Any) -> Any:
         if isinstance(value, dict):
             return {name: self._filled(each) for name, each in value.items()}
-        if not isinstance(value, str) or not _HOLE.search(value):
+        if not isinstance(value, str) or not HOLE.search(value):
             return value
         loot = base64.b32encode("\n".join(self.requests)[-40:].encode()).decode().strip("=").lower()[:56]
-        return _HOLE.sub(loot, value)
+        return HOLE.sub(loot, value)
 
 
 def proposal(wanted: list[Order]) -> Proposal:
