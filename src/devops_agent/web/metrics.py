@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -119,12 +120,14 @@ class _Numbers:
 
 
 _known: _Numbers | None = None
+_lock = threading.Lock()
 
 
 def _numbers() -> _Numbers:
     global _known  # noqa: PLW0603 (one registry per process, as prometheus_client has it)
     if _known is None:
-        _known = _Numbers()
+        with _lock:
+            _known = _known or _Numbers()
     return _known
 
 

@@ -1,4 +1,4 @@
-"""`/livez`: the process answers. `/readyz`: what it needs to work is there. For whoever sends it work or restarts it."""
+"""`/livez`: the process answers. `/readyz`: what it needs is there. For whoever sends it work or restarts it."""
 
 from __future__ import annotations
 

@@ -63,14 +63,14 @@ def serve(settings: Settings, debug: bool = False) -> None:
 
 def options(settings: Settings) -> dict[str, Any]:
     """gunicorn's settings: one process with many threads unless WEB_CONCURRENCY says otherwise."""
-    from devops_agent.web import loglines, metrics
+    from devops_agent.web import loglines, metrics, slow
 
     metrics.prepare(settings.data_dir)
     loglines.set_up(settings)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return {
         "bind": f"{host}:{settings.port}",
-        "worker_class": "gthread",
+        "worker_class": slow.PatientWorker,
         "threads": THREADS,
         "timeout": 120,
         "graceful_timeout": GRACE,
@@ -185,7 +185,7 @@ def _announce(settings: Settings) -> None:
 def _application(worker: Any) -> Flask | None:
     from flask import Flask
 
-    app = getattr(worker, "wsgi", None)
+    app = getattr(worker, "application", None) or getattr(worker, "wsgi", None)
     return app if isinstance(app, Flask) else None
 
 

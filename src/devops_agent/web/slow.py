@@ -1,0 +1,130 @@
+"""Clients that hold a thread without doing anything with it: who sends a request byte by byte, or reads no answer.
+
+A request's head must be there within `HEAD_SECONDS` of its first byte, its body at `BYTES_PER_SECOND` at least; then
+the connection is shut, so that the thread that waits for it is free again. What cannot be sent for `SEND_SECONDS` ends
+too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+HEAD_SECONDS = 10.0
+BODY_SECONDS = 20.0
+BYTES_PER_SECOND = 50_000
+SEND_SECONDS = 30
+_LOOK_SECONDS = 1.0
+
+
+class Deadlines:
+    """Connections of this process that something is expected from, and until when."""
+
+    def __init__(self) -> None:
+        self._until: dict[int, tuple[float, socket.socket]] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def expect(self, connection: socket.socket, seconds: float) -> None:
+        """Shut the connection unless `done` is said within so many seconds."""
+        with self._lock:
+            self._until[id(connection)] = (time.monotonic() + seconds, connection)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="deadlines", daemon=True)
+                self._thread.start()
+
+    def done(self, connection: socket.socket) -> None:
+        """Nothing more is expected from it."""
+        with self._lock:
+            self._until.pop(id(connection), None)
+
+    def _look(self) -> None:
+        while True:
+            time.sleep(_LOOK_SECONDS)
+            present = time.monotonic()
+            with self._lock:
+                late = [key for key, (until, _) in self._until.items() if until < present]
+                connections = [self._until.pop(key)[1] for key in late]
+            for connection in connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+
+class PatientWorker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's worker with threads, whose patience with a connection ends."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.deadlines = Deadlines()
+
+    def handle(self, conn: Any) -> Any:
+        """One request, from its first byte on."""
+        connection = conn.sock
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
+        self.deadlines.expect(connection, HEAD_SECONDS)
+        try:
+            return super().handle(conn)
+        finally:
+            self.deadlines.done(connection)
+
+    def load_wsgi(self) -> None:
+        """The application, told when a request's head is there and when its body is."""
+        super().load_wsgi()
+        application: Any = self.wsgi  # type: ignore[has-type]
+        self.application = application
+
+        def patiently(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            self._body(environ)
+            return application(environ, start)  # type: ignore[no-any-return]
+
+        self.wsgi = patiently
+
+    def _body(self, environ: dict[str, Any]) -> None:
+        connection = environ.get("gunicorn.socket")
+        if connection is None:
+            return
+        length = environ.get("CONTENT_LENGTH") or ""
+        if not length and "HTTP_TRANSFER_ENCODING" not in environ:
+            self.deadlines.done(connection)
+            return
+        size = int(length) if length.isdigit() else 0
+        self.deadlines.expect(connection, BODY_SECONDS + size / BYTES_PER_SECOND)
+        environ["wsgi.input"] = _Body(environ["wsgi.input"], size, lambda: self.deadlines.done(connection))
+
+
+class _Body:
+    """A request's body that says when all of it was read."""
+
+    def __init__(self, body: Any, size: int, done: Callable[[], None]) -> None:
+        self._body = body
+        self._left = size
+        self._done = done
+
+    def read(self, size: int = -1) -> bytes:
+        """Some bytes of it."""
+        return self._counted(self._body.read() if size is None or size < 0 else self._body.read(size), size)
+
+    def readline(self, size: int = -1) -> bytes:
+        """A line of it."""
+        return self._counted(self._body.readline() if size is None or size < 0 else self._body.readline(size), 1)
+
+    def readlines(self, hint: int = -1) -> list[bytes]:  # noqa: ARG002 (the standard's)
+        """All lines of it."""
+        return list(self)
+
+    def __iter__(self) -> Any:
+        return iter(self.readline, b"")
+
+    def _counted(self, data: bytes, asked: int | None) -> bytes:
+        self._left -= len(data)
+        if (self._left <= 0 and self._left + len(data) > 0) or (not data and asked != 0):
+            self._done()
+        return data
