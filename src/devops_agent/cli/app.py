@@ -41,6 +41,7 @@ def build() -> typer.Typer:
         serving,
         stats,
         tracing,
+        watch,
         working,
     )
 
@@ -55,7 +56,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     app.callback()(_options)
-    for module in (reading, repair, jobs, audit, stats, tracing, serving, working, data, keys, catalogue, mcp):
+    for module in (reading, repair, jobs, audit, stats, tracing, serving, working, data, keys, watch, catalogue, mcp):
         module.register(app)
     return app
 

@@ -57,7 +57,7 @@ def handle(
 ) -> None:
     """Diagnose, plan, ask, repair, prove, and undo what did not help."""
     settings = options.settings(inventory=inventory, policy=policy, planner=planner)
-    chosen = {"yes": yes, "by": f"{options.user()} (--yes)", "dry_run": dry_run, **_terms(settings)}
+    chosen = {"yes": yes, "by": f"{options.user()} (--yes)", "dry_run": dry_run, **terms(settings)}
     source = options.source(log)
     passing = options.readable(baseline, "--baseline") if baseline else None
     from devops_agent import bootstrap
@@ -155,7 +155,7 @@ def show(name: str, found: Report, as_json: bool, markdown: bool = False) -> Non
     raise typer.Exit(EXIT.get(found.status, 3))
 
 
-def _terms(settings: Settings) -> dict[str, Any]:
+def terms(settings: Settings) -> dict[str, Any]:
     """Policy and place of this command: kept with the job, so that whoever goes on with it keeps to them too."""
     policy = str(settings.policy.absolute()) if settings.policy else None
     return {"policy": policy, "read_only": settings.read_only, **_place(settings)}
