@@ -113,7 +113,8 @@ def _better(first: Diagnosis, thought: Thought) -> Diagnosis:
     if second is None:
         return _remarked(first, thought)
     if second.cause != UNKNOWN and second.failure:
-        if first.cause == UNKNOWN or second.planned or second.confidence > first.confidence:
+        helps = bool(second.planned) and (second.cause == first.cause or second.confidence >= CONFIDENT)
+        if first.cause == UNKNOWN or helps or second.confidence > first.confidence:
             return second
         other = Alternative(cause=second.cause, confidence=second.confidence)
         others = (other, *first.alternatives) if second.cause != first.cause else first.alternatives

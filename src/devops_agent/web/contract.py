@@ -155,7 +155,9 @@ def approval_wanted(job_id: str, report: Report) -> dict[str, Any] | None:
 def final_response(job_id: str, report: Report) -> str:
     """The whole answer as plain text."""
     attempt = report.attempts[-1] if report.attempts else Attempt()
-    parts = [_headline(report, attempt.diagnosis), _evidence(report, attempt.diagnosis), _looked(attempt.diagnosis)]
+    said = attempt.diagnosis
+    notes = "\n".join(f"Note: {remark}" for remark in said.remarks) if said else ""
+    parts = [_headline(report, said), notes, _evidence(report, said), _looked(said)]
     for number, each in enumerate(report.attempts, 1):
         of = f" (attempt {number})" if len(report.attempts) > 1 else ""
         parts += [_plan(each, of), _done(each, of), _proof(each, of)]
