@@ -6,6 +6,7 @@ The provider's own client does not try again by itself: the door decides that, a
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -92,6 +93,8 @@ class Wire:
 
 def build(choice: Choice, timeout: float, client: Any = None) -> Model:
     """pydantic-ai's model for this choice; raises ConfigError where a package or a setting for it is missing."""
+    for name in ("httpx2", "httpx", "openai", "anthropic"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they tell of every request, with its address
     try:
         if choice.provider == "openai":
             return _openai(choice, timeout, client)

@@ -11,6 +11,7 @@ from typing import Any
 
 from devops_agent.inventory import Inventory, Place
 from devops_agent.llm.request import Function
+from devops_agent.planners import data
 from devops_agent.tools.base import Tool
 
 _DESCRIPTION = 110
@@ -36,6 +37,8 @@ _KINDS = {"psql": "postgres", "redis-cli": "redis"}
 
 def fits(tool: Tool, place: Place, has: Callable[[str], bool]) -> bool:
     """Whether a tool can do anything here: what it works on is in the inventory, the programs it needs are there."""
+    if "__" in tool.name:
+        return True  # of another server: its arguments mean nothing of the inventory
     inventory = place.inventory
     required = {name for name, p in tool.parameters.items() if p.default is p.empty}
     sections = _sections(inventory)
@@ -94,7 +97,7 @@ def functions(tools: Iterable[Tool], room: int) -> list[Function]:
 
 def function(tool: Tool) -> Function:
     """A tool as a function for a model."""
-    return Function(tool.name, _first_sentence(tool.summary), schema(tool))
+    return Function(tool.name, data.line(_first_sentence(tool.summary)), schema(tool))
 
 
 def schema(tool: Tool) -> dict[str, Any]:
@@ -141,7 +144,8 @@ def found(tools: Mapping[str, Tool], words: str) -> list[Tool]:
 
 def described(tool: Tool) -> str:
     """A tool in a line or two, with its whole summary and arguments."""
-    return f"{tool.name} [{tool.kind}, {tool.effect}] {tool.summary} args: {json.dumps(schema(tool)['properties'])}"
+    args = json.dumps(schema(tool)["properties"], separators=(",", ":"))
+    return f"{tool.name} [{tool.kind}, {tool.effect}] {data.line(tool.summary)} args: {data.line(args, 600)}"
 
 
 def _sections(inventory: Inventory) -> dict[str, Any]:
