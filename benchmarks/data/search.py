@@ -2,8 +2,8 @@
 
     python benchmarks/data/search.py sqlite|postgres [--rows 1000000] [--keep FOLDER]
 
-Incidents are drawn from a fixed seed: causes and words by Zipf's law, as real ones are. Each question is asked with many
-different values, none twice in a row; p50, p95 and the worst are printed in milliseconds.
+Incidents are drawn from a fixed seed: causes and words by Zipf's law, as real ones are. Each question is asked with
+many different values; p50, p95 and the worst are printed in milliseconds.
 """
 
 from __future__ import annotations

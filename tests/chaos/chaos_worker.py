@@ -46,6 +46,7 @@ from functools import partial
 from sqlalchemy.exc import SQLAlchemyError
 
 from devops_agent.inventory import Inventory, Place
+from devops_agent.jobs import brakes
 from devops_agent.jobs.embedded import EmbeddedWorkers
 from devops_agent.jobs.store import Jobs
 from devops_agent.jobs.tables import open_engine
@@ -96,6 +97,7 @@ class Tracing:
 
 
 def main() -> None:
+    brakes.BACKOFF_SECONDS = 0.0
     tools = {"traces": traces, "leave_trace": leave_trace}
     services = {f"s{number}": {"host": {"command": ["env", f"HOST={number}"]}} for number in range(HOSTS)}
     place = Place(Inventory.model_validate({"services": services}), folder=FOLDER)

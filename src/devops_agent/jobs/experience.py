@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, and_, bindparam, case, func, insert, 
 
 from devops_agent.errors import NotFound, RequestError
 from devops_agent.jobs import audit
+from devops_agent.jobs.database import alone
 from devops_agent.jobs.tables import experience, jobs, reading, verdicts
 from devops_agent.model import UNKNOWN, Approval, Attempt, Report, now
 from devops_agent.planners.experience import Recall, Tally
@@ -75,6 +76,7 @@ def say(engine: Engine, made: Report, cause: str, by: str, reason: str = "") -> 
     keys = [(key, attempt) for attempt in made.attempts if (key := _key(made, attempt)) is not None]
     key, attempt = next((each for each in keys if each[0][3] == cause), keys[-1] if keys else (None, None))
     with engine.begin() as connection:
+        alone(connection, "audit")  # first, as where jobs end: nobody waits for the other
         row = connection.execute(select(jobs.c.status).where(jobs.c.id == job).with_for_update()).first()
         if row is None:
             raise NotFound(f"no job {job!r}")
@@ -186,7 +188,10 @@ def _add(connection: Connection, key: Key, more: dict[str, int], title: str = ""
     values: dict[str, Any] = {name: experience.c[name] + value for name, value in more.items() if value}
     if title:
         values |= {"title": title[:200], "last": now().timestamp()}
-    if values and not connection.execute(update(experience).where(here).values(**values)).rowcount:
+    if not values or connection.execute(update(experience).where(here).values(**values)).rowcount:
+        return
+    alone(connection, f"experience {key}")
+    if not connection.execute(update(experience).where(here).values(**values)).rowcount:
         names = dict(zip(("runbook", "finding", "fingerprint", "cause"), key, strict=True))
         counts = {name: max(0, more.get(name, 0)) for name in _COUNTS}
         connection.execute(insert(experience).values(**names, **counts, title=title[:200], last=now().timestamp()))

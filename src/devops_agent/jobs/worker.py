@@ -182,7 +182,7 @@ class Worker:
             if error is None:
                 self._go_on(claim, journal, joins)
         except Suspended as wait:
-            if wait.reason == "approval":
+            if wait.reason in ("approval", "backoff"):
                 self._brakes(claim).let_go()
             so_far = self._report(claim, journal, joins, None) if wait.reason == "approval" else None
             self.jobs.suspend(claim, wait.reason, wait.until, so_far, journal)
