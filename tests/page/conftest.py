@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "web"), str(Path(__file__).parents[2] / "demo")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "web"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "demo"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
 
 import chromium
 from web_service import serving

@@ -22,7 +22,7 @@ LONGEST = 64 << 10
 """Characters of a runbook that is edited on the page."""
 NEW = """\
 id: my_service_cannot_start
-cause: missing_environment_variable
+cause: environment_variable_missing
 title: The service lacks a variable
 description: >
   What happens, and why.

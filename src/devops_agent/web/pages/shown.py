@@ -61,7 +61,7 @@ def ago(at: datetime | None) -> str:
     seconds = (now() - at).total_seconds()
     if 0 <= seconds < 5:
         return "just now"
-    text = span(abs(seconds))
+    text = span(int(abs(seconds)))
     return f"{text} ago" if seconds >= 0 else f"in {text}"
 
 
