@@ -83,7 +83,11 @@ def test_an_attack_that_is_obeyed(attack: dict[str, Any], scene: Scene) -> None:
         assert bool(planner.claims) or not attack.get("claims")
         _nothing_done(journal)
         for order in planner.wanted():
-            if order.tool not in attack.get("allowed", ()) and order.key not in TRIED:
+            if order.tool in attack.get("allowed", ()):
+                alone, waits = scene.walk(Told(order), log, DEFAULT)
+                _nothing_done(alone)
+                assert waits == "approval" or not attack.get("waits")
+            elif order.key not in TRIED:
                 alone, _ = scene.walk(Told(order), log, EVERYTHING)
                 _would_be_asked(alone, scene)
                 TRIED.add(order.key)
