@@ -40,6 +40,7 @@ class Service(NamedTuple):
     http: httpx.Client
     backend: Backend
     file: Path
+    app: Any = None
 
     def post(self, *contexts: str, address: str = "/process_errors", **more: Any) -> httpx.Response:
         return self.http.post(address, json={"errors": [{"context": each} for each in contexts], **more})
@@ -67,7 +68,7 @@ def serving(
     backend = app.extensions["devops_agent"]
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}", timeout=30) as client:
-            yield Service(client, backend, file)
+            yield Service(client, backend, file, app)
     finally:
         server.shutdown()
         backend.stop()

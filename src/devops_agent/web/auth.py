@@ -214,8 +214,8 @@ def _sent_key() -> str | None:
 
 def _for_page() -> bool:
     """Whether a person is looking: they are asked to log in instead of being refused."""
-    wanted = request.accept_mimetypes
-    return request.method == "GET" and request.path.startswith("/dashboard") and wanted.accept_html
+    wanted = (kind for kind, _ in request.accept_mimetypes)
+    return request.method == "GET" and request.path.startswith("/dashboard") and "text/html" in wanted
 
 
 def _from_here() -> bool:

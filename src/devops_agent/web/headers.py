@@ -37,6 +37,8 @@ def register(app: Flask) -> None:
         response.headers[REQUEST_ID] = g.get("request_id") or secrets.token_hex(8)
         for name, value in _SAFE.items():
             response.headers.setdefault(name, value)
+        if response.status_code == 401:
+            response.headers.setdefault("WWW-Authenticate", 'Bearer realm="devops-agent"')
         if request.is_secure:
             response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         return response

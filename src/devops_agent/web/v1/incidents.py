@@ -66,7 +66,11 @@ def create_incident(query: About, body: NewIncident | None = None) -> ResponseRe
         return _accept([body.model_copy(update=named)])
     if request.mimetype == FORM:
         return _accept(_uploaded(query))
-    return _accept([_named(query, _unpacked("body", request.get_data(cache=False)))])
+    raw = request.get_data(cache=False)
+    text = _unpacked(raw)
+    if not raw or (not text.strip() and request.mimetype == "text/plain"):
+        raise Invalid([{"field": "body", "message": "empty; expected the text of the failing log"}])
+    return _accept([_named(query, text)])
 
 
 @operation(
@@ -197,7 +201,7 @@ def _uploaded(about: About) -> list[NewIncident]:
     for name, file in request.files.items(multi=True):
         if name != "log":
             raise Invalid([{"field": name, "message": "unknown field; files come as `log`"}])
-        said = _named(about, _unpacked(f"log[{len(found)}]", file.stream.read()))
+        said = _named(about, _unpacked(file.stream.read()))
         title = body.clean((file.filename or "").replace("\\", "/").rpartition("/")[2])[:300]
         found.append(said if said.title else said.model_copy(update={"title": title}))
     if not found:
@@ -207,15 +211,13 @@ def _uploaded(about: About) -> list[NewIncident]:
     return found
 
 
-def _unpacked(field: str, content: bytes) -> str:
-    text = backend().unpacked(content)
-    if not text.strip():
-        raise Invalid([{"field": field, "message": "empty; expected the text of the failing log"}])
-    return text
+def _unpacked(content: bytes) -> str:
+    """The text of a body or file. One in which nothing can be read is an incident too, whose answer says so."""
+    return backend().unpacked(content)
 
 
 def _named(about: About, text: str) -> NewIncident:
-    return NewIncident(log=text, title=about.title, place=about.place)
+    return NewIncident.model_construct(log=text, title=about.title, place=about.place)
 
 
 def _title(each: NewIncident) -> str:

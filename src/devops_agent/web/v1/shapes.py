@@ -27,6 +27,11 @@ def _count(value: Any) -> Any:
     return value
 
 
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of numbers: 42.0 is 42."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _moment(value: Any) -> Any:
     """A time as RFC 3339 has it, nothing else that could be read as one; a leap second is the one before."""
     if isinstance(value, str):
@@ -45,7 +50,10 @@ def _moment(value: Any) -> Any:
     return value
 
 
-Number = Annotated[int, BeforeValidator(_count)]
+Asked = BeforeValidator(_count)
+"""Of whole numbers in addresses."""
+Whole = BeforeValidator(_whole)
+"""Of whole numbers in bodies."""
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 Log = Annotated[str, StringConstraints(pattern=r"\S"), Field(description="the failing log, as it is")]
 Title = Annotated[str, Field(max_length=300, description="what lists call it; default: the line that decided")]
@@ -55,7 +63,7 @@ PlaceName = Annotated[
 Labels = dict[Annotated[str, StringConstraints(min_length=1, max_length=200)], Annotated[str, Field(max_length=1000)]]
 Reason = Annotated[str, Field(max_length=2000, description="kept with the decision")]
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$", description="of the plan; at least its beginning")]
-Limit = Annotated[Number, Field(ge=1, le=200, description="most items in the answer")]
+Limit = Annotated[int, Field(ge=1, le=200, description="most items in the answer"), Asked]
 Cursor = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_.~+\-]{1,200}$", description="`next` of the page before")]
 
 
@@ -293,8 +301,8 @@ class AuditQuery(Query):
     """Which entries."""
 
     job: Annotated[str, Field(pattern=ID)] | None = None
-    after: Annotated[Number, Field(ge=0, le=2**62, description="only entries with a greater number")] = 0
-    limit: Annotated[Number, Field(ge=1, le=1000, description="most entries in the answer")] = 100
+    after: Annotated[int, Field(ge=0, le=2**62, description="only entries with a greater number"), Asked] = 0
+    limit: Annotated[int, Field(ge=1, le=1000, description="most entries in the answer"), Asked] = 100
 
 
 class AuditEntry(Answer):
@@ -327,8 +335,8 @@ class Integrity(Answer):
 class EventQuery(Query):
     """Which events."""
 
-    after: Annotated[Number, Field(ge=0, le=2**62, description="only events with a greater number")] | None = None
-    limit: Annotated[Number, Field(ge=1, le=500, description="most events in an answer that is no stream")] = 500
+    after: Annotated[int, Field(ge=0, le=2**62, description="only events with a greater number"), Asked] | None = None
+    limit: Annotated[int, Field(ge=1, le=500, description="most events in an answer that is no stream"), Asked] = 500
 
 
 class EventLine(Answer):
@@ -354,13 +362,13 @@ class NewKey(Body):
     name: Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?$", description="whose it is")]
     role: Role = "viewer"
     places: Annotated[list[PlaceName], Field(max_length=100, description="only for these; empty for all")] = []
-    expires_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    expires_days: Annotated[int, Field(ge=1, le=3650), Whole] | None = None
 
 
 class Rotation(Body):
     """How long the old key goes on to open."""
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=30 * 86400)] = 3600
+    overlap_seconds: Annotated[int, Field(ge=0, le=30 * 86400), Whole] = 3600
 
 
 class Key(Answer):
