@@ -25,6 +25,9 @@ EXCERPT = 2600
 """The excerpt may take so many bytes before anything else is left out for it, and `LEAST` whatever else there is."""
 LEAST = 1600
 
+WEAK = 800
+"""Bytes of lines beside which nothing speaks of a failure."""
+
 PROBES = 2000
 LEAST_PROBES = 900
 CHANGES = 700
@@ -120,10 +123,9 @@ def question(
     rest = "\n\n".join(filter(None, about))
     extra = [FIND, CONCLUDE] if tools else [CONCLUDE]
     room = FIRST - size(Request(system, (Message("user", rest),), (*extra, LINES)))
-    log = sum(_cost(each) for each in digest.evidence if not _EMPTY.match(each.text))
     least = min(LEAST_PROBES, PROBES) if tools else 0
     chosen = excerpt(digest, max(LEAST, min(max(EXCERPT, room - PROBES), room - least)))
-    left = room - min(log, sum(_cost(each) for each in chosen))
+    left = room - sum(_cost(each) for each in chosen)
     offered = offer.functions((tool for tool in order if tool.kind == "probe"), max(least, min(PROBES, left)))
     if any(each not in chosen and not _EMPTY.match(each.text) for each in digest.evidence):
         extra = [LINES, *extra]
@@ -154,9 +156,12 @@ def excerpt(digest: Digest, room: int) -> list[Evidence]:
     score = [weight.get(each.line or 0, 0.0) + (0.6 if _TROUBLE.search(each.text) else 0.0) for each in lines]
     near = [own + 0.3 * max(score[max(0, at - 2) : at + 3], default=0.0) for at, own in enumerate(score)]
     chosen: set[int] = set()
-    for at in sorted(range(len(lines)), key=lambda at: (-near[at], at)):
+    weak = WEAK
+    for at in sorted(range(len(lines)), key=lambda at: (-near[at], -at if near[at] < 0.2 else at)):
         cost = _cost(lines[at])
-        if cost <= room and not _EMPTY.match(lines[at].text):
+        if near[at] < 0.2:
+            weak -= cost
+        if cost <= room and weak >= 0 and not _EMPTY.match(lines[at].text):
             chosen.add(at)
             room -= cost
     return [lines[at] for at in sorted(chosen)]
@@ -235,7 +240,7 @@ def _tried(history: Sequence[Attempt]) -> str:
         said, plan, proof = attempt.diagnosis, attempt.plan, attempt.verification
         ended = {outcome.action_id: outcome for outcome in attempt.outcomes}
         did = [
-            f"{action.tool}({', '.join(f'{k}={data.line(str(v), 80)}' for k, v in action.args.items())}) "
+            f"{action.tool}({', '.join(f'{k}={data.line(str(v), 80)}' for k, v in sorted(action.args.items()))}) "
             f"{ended[action.id].status if action.id in ended else 'not done'}"
             for action in (plan.actions if plan else ())
         ]
