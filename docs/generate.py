@@ -128,9 +128,59 @@ def runbook_schema() -> str:
     return json.dumps(schema(), indent=1) + "\n"
 
 
+def api() -> str:
+    """Every operation of the newer API, from its description in OpenAPI."""
+    from devops_agent.config import Settings
+    from devops_agent.web import create_app
+    from devops_agent.web.v1.openapi import description
+
+    create_app(Settings(data_dir=Path("unused")), work=False)
+    told = description()
+    rows = [
+        HEAD,
+        "# The API\n\nA running service shows all of it, with every field, at `/api/v1/docs`; the description in OpenAPI "
+        "3.1\nis `/api/v1/openapi.json`. What existing clients speak is in [HTTP](http.md).\n",
+    ]
+    for tag in told["tags"]:
+        rows.append(f"\n## {tag['name']}\n\n{tag['description']}\n\n| call | does | role |\n|---|---|---|\n")
+        for path, operations in told["paths"].items():
+            for method, each in operations.items():
+                if tag["name"] in each["tags"]:
+                    role = each["description"].rpartition("Needs the role ")[2].rstrip(".")
+                    rows.append(f"| `{method.upper()} {path}` | {each['summary']} | {role} |\n")
+    return "".join(rows)
+
+
+def metrics() -> str:
+    """Every figure that Prometheus can read: those that are counted, and those that an (empty) database tells."""
+    import tempfile
+
+    from prometheus_client import REGISTRY
+
+    from devops_agent.config import Settings
+    from devops_agent.web import metrics as known
+    from devops_agent.web.backend import Backend
+
+    known.numbers()
+    with tempfile.TemporaryDirectory() as folder:
+        queue = known.Queue(Backend(Settings(data_dir=Path(folder)), work=False))
+        found = [*REGISTRY.collect(), *queue.collect()]
+    rows = [
+        HEAD,
+        "# Metrics\n\n`GET /metrics`, of all processes of a service together. Counters end in `_total`.\n\n"
+        "| name | kind | what |\n|---|---|---|\n",
+    ]
+    for each in found:
+        if each.name.startswith("devops_agent_"):
+            rows.append(f"| `{each.name}` | {each.type} | {each.documentation} |\n")
+    return "".join(rows)
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "command-line.md": command_line,
     "settings.md": settings,
+    "api.md": api,
+    "metrics.md": metrics,
     "tools.md": tools,
     "runbooks.md": runbooks,
     "runbook.schema.json": runbook_schema,

@@ -62,7 +62,7 @@ def metrics() -> Response:
 
     backend: Backend = current_app.extensions["devops_agent"]
     registry = CollectorRegistry()
-    registry.register(_Queue(backend))
+    registry.register(Queue(backend))
     if FOLDER in os.environ:
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         text = generate_latest(registry)
@@ -80,7 +80,7 @@ def register(app: Flask) -> None:
 
     def finish(response: Response) -> Response:
         rule = request.url_rule.rule if request.url_rule else "none"
-        known = _numbers()
+        known = numbers()
         known.requests.labels(request.method if request.url_rule else "any", rule, str(response.status_code)).inc()
         if "begun" in g:
             known.request_seconds.labels(rule).observe(time.perf_counter() - g.begun)
@@ -123,7 +123,8 @@ _known: _Numbers | None = None
 _lock = threading.Lock()
 
 
-def _numbers() -> _Numbers:
+def numbers() -> _Numbers:
+    """What is counted in this process; made when first asked for."""
     global _known  # noqa: PLW0603 (one registry per process, as prometheus_client has it)
     if _known is None:
         with _lock:
@@ -137,11 +138,11 @@ def _timed(path: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _numbers().stages.labels(seen.kind(path)).observe(time.perf_counter() - begun)
+        numbers().stages.labels(seen.kind(path)).observe(time.perf_counter() - begun)
 
 
 def _told(what: str, facts: Mapping[str, Any]) -> None:
-    known = _numbers()
+    known = numbers()
     if what == "job":
         _ended(known, facts["made"])
     elif what == "streams":
@@ -163,7 +164,7 @@ def _ended(known: _Numbers, made: Report) -> None:
         known.tokens.labels("out").inc(made.usage.tokens_out)
 
 
-class _Queue:
+class Queue:
     """What the database knows at the moment."""
 
     def __init__(self, backend: Backend) -> None:
