@@ -138,8 +138,8 @@ def api() -> str:
     told = description()
     rows = [
         HEAD,
-        "# The API\n\nA running service shows all of it, with every field, at `/api/v1/docs`; the description in OpenAPI "
-        "3.1\nis `/api/v1/openapi.json`. What existing clients speak is in [HTTP](http.md).\n",
+        "# The API\n\nA running service shows all of it, with every field, at `/api/v1/docs`; the description in "
+        "OpenAPI 3.1\nis `/api/v1/openapi.json`. What existing clients speak is in [HTTP](http.md).\n",
     ]
     for tag in told["tags"]:
         rows.append(f"\n## {tag['name']}\n\n{tag['description']}\n\n| call | does | role |\n|---|---|---|\n")
