@@ -6,6 +6,8 @@ import json
 import threading
 import time
 
+import pytest
+from simple_websocket import Client, ConnectionClosed, ConnectionError
 from web_service import serving
 
 from devops_agent.web import backend as behind
@@ -122,3 +124,52 @@ def test_numbers_that_are_none_are_refused(service):
         assert refused.status_code == 400
         assert "after" in refused.text
     assert service.http.get("/api/v1/jobs/nothing/events").status_code == 404
+
+
+def socket_to(service, path, **more):
+    address = str(service.http.base_url).replace("http:", "ws:").rstrip("/")
+    return Client.connect(address + path, **more)
+
+
+def test_the_same_events_come_over_a_socket(service):
+    job = waiting_job(service)
+    listed = service.http.get(f"/api/v1/jobs/{job}/events").json()["items"]
+    socket = socket_to(service, f"/api/v1/jobs/{job}/events/ws")
+    assert [json.loads(socket.receive(10)) for _ in listed] == listed
+    everything = socket_to(service, f"/api/v1/events/ws?after={listed[-1]['id']}")
+    service.http.post(f"/jobs/{job}/approve", json={"by": "ann"})
+    kinds = []
+    while kinds[-1:] != ["done"]:
+        text = socket.receive(10)
+        assert text is not None
+        assert json.loads(everything.receive(10)) == json.loads(text)
+        kinds.append(json.loads(text)["kind"])
+    with pytest.raises(ConnectionClosed):
+        socket.receive(10)
+    everything.close()
+
+
+def test_sockets_are_refused_before_they_are_open(service):
+    service.backend.streams = threading.BoundedSemaphore(1)
+    for path, more in (
+        ("/api/v1/jobs/nothing/events/ws", {}),
+        ("/api/v1/events/ws?after=x", {}),
+        ("/api/v1/events/ws", {"headers": {"Origin": "https://evil.example"}}),
+    ):
+        with pytest.raises(ConnectionError):
+            socket_to(service, path, **more)
+    first = socket_to(service, "/api/v1/events/ws")
+    with pytest.raises(ConnectionError):
+        socket_to(service, "/api/v1/events/ws")
+    first.close()
+    assert service.http.get("/api/v1/events/ws").status_code == 400
+
+
+def test_a_socket_is_closed_when_the_service_stops(tmp_path):
+    with serving(tmp_path) as service:
+        socket = socket_to(service, "/api/v1/events/ws")
+        time.sleep(0.2)
+        service.backend.stopping.set()
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.receive(10)
+        assert closed.value.reason == 1001
