@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -162,6 +163,52 @@ def test_what_a_model_found_out_is_known_next_time(ring: Ring) -> None:
     assert ring.works()
     with pytest.raises(RequestError, match="known already"):
         bootstrap.draft_runbook(ring.settings, store, again.job or "")
+
+
+def test_what_a_real_request_to_a_model_found_out_is_known_next_time(
+    ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pydantic_ai")
+    from llm.scripted import Asked, Reply, serving
+
+    def answers(asked: Asked) -> Reply:
+        """Looks at the setting, and concludes from what it sees."""
+        if not any(name == "setting" for name, _, _ in asked.results):
+            name = "setting" if "setting" in asked.functions else "find_tools"
+            args = {"file": "app.env", "key": "RING_EPOCH"} if name == "setting" else {"words": "setting of a file"}
+            return Reply(calls=[(name, args)])
+        line = re.search(r"(log:\d+)\| (ringd.*)", asked.said[0])
+        assert line
+        step = {"tool": "set_value", "args": {"file": "app.env", "key": "RING_EPOCH", "value": "4711"}, "why": "ledger"}
+        check = {"probe": "setting", "args": step["args"] | {}, "expect": ["result.value == '4711'"]}
+        check["args"] = {"file": "app.env", "key": "RING_EPOCH"}
+        said = {
+            "cause": "config_invalid",
+            "summary": "The ring's epoch is behind.",
+            "confidence": 0.9,
+            "service": "ring",
+        }
+        quoted = [{"id": line[1], "quote": line[2]}]
+        return Reply(calls=[("conclude", {**said, "evidence": quoted, "steps": [step], "checks": [check]})])
+
+    log = ring.breaks(3107, 4711)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    with serving(answers) as server:
+        settings = ring.settings.model_copy(update={"model_base_url": server.url})
+        store = bootstrap.open_jobs(settings)
+        worker = bootstrap.build_worker(settings, store, bootstrap.build_agent(settings))
+        job = store.submit([bootstrap.make_incident(log, settings)], "test").jobs[0]
+        worker.work_until_answered(job)
+        assert len(server.asked) >= 2
+    made = store.report(job)
+    assert made.status == "resolved", made.summary
+    draft = bootstrap.draft_runbook(settings, store, job)
+    assert draft.sound, draft.problems
+    drafts.keep(store, draft, ring.folder / "own", "rita")
+    again = ring.handle(ring.breaks(5, 90210))
+    last = again.attempts[-1].diagnosis
+    assert last is not None
+    assert (again.status, last.runbook, again.usage.requests) == ("resolved", draft.id, 0)
 
 
 def test_only_what_is_proven_is_learnt_from(ring: Ring) -> None:
