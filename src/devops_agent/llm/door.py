@@ -103,6 +103,12 @@ class Door:
         if (quiet := self._quiet(choice)) is not None:
             state.problems.append(f"{choice.label} is left alone for now ({quiet})")
             return None
+        try:
+            wire.prepare()
+        except Trouble as failed:
+            state.problems.append(f"{choice.label}: {self.redact(str(failed))}")
+            self._leave_alone(choice, failed)
+            return None
         state.deadline = time.monotonic() + self.terms.patience
         request, tried, kinds = state.request, 0, dict[str, int]()
         while True:

@@ -68,7 +68,7 @@ class Wire:
 
         wanted = plain.request(request) if self.plain else request
         try:
-            model = self._built(client)
+            model = self._model if client is None and self._model else build(self.choice, self.timeout, client)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 response = await model_request(
@@ -83,12 +83,19 @@ class Wire:
             raise trouble(error) from None
         return answer(response, self.plain)
 
-    def _built(self, client: Any) -> Model:
-        if client is not None:
-            return build(self.choice, self.timeout, client)
-        if self._model is None:
+    def prepare(self) -> None:
+        """Load the provider's client, which may take seconds the first time: no part of the time for an answer.
+
+        Raises Trouble.
+        """
+        if self._model is not None:
+            return
+        try:
+            import pydantic_ai.direct  # noqa: F401
+
             self._model = build(self.choice, self.timeout)
-        return self._model
+        except Exception as error:  # noqa: BLE001 (whatever a provider's client raises is a trouble of that provider)
+            raise trouble(error) from None
 
 
 def build(choice: Choice, timeout: float, client: Any = None) -> Model:
