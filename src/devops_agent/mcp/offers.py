@@ -86,8 +86,8 @@ class Offers:
     def list(self, caller: Caller, status: str = "", limit: int = 20) -> dict[str, Any]:
         """Jobs, newest first."""
         caller.require("viewer")
-        rows = [row for row in self.jobs.list(status or None, max(1, min(limit, 100))) if caller.sees(self._of(row))]
-        return capped({"jobs": [_row(row) for row in rows]})
+        rows = self.jobs.list(status or None, max(1, min(limit, 100)))
+        return capped({"jobs": [_row(row) for row in rows if not caller.places or caller.sees(self._of(row))]})
 
     def status(self, caller: Caller, job: str, wait: float = 0.0) -> dict[str, Any]:
         """How far a job is, and its report in short."""

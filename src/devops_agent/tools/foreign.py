@@ -138,7 +138,7 @@ def said(answer: Answer, name: str) -> dict[str, Any]:
     if answer.failed:
         raise ToolError(f"{name}: {text[:500] or 'it failed'}")
     facts: dict[str, Any] = {"text": text, "truncated": len(answer.text) > MOST}
-    if answer.data is not None and len(json.dumps(answer.data, default=str)) <= MOST:
+    if answer.data not in (None, {"result": answer.text}) and len(json.dumps(answer.data, default=str)) <= MOST:
         facts["data"] = answer.data
     return facts
 
