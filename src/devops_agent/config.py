@@ -45,7 +45,9 @@ class Settings(BaseModel):
     model_fallback: str | None = Field(None, description="model to ask where the first one gives no answer")
     model_fallback_base_url: str | None = Field(None, description="server of the fallback")
     model_timeout_seconds: float = Field(60.0, gt=0, description="how long one try of a question to a model may take")
-    model_patience_seconds: float = Field(120.0, gt=0, description="how long a question to one model may take with all its tries")
+    model_patience_seconds: float = Field(
+        120.0, gt=0, description="how long a question to one model may take with all its tries"
+    )
     model_answer_tokens: int = Field(4000, ge=200, description="most tokens of one answer")
     model_price: str | None = Field(
         None, description="dollars a million tokens, IN/OUT or MODEL=IN/OUT, …; default: a price list that is built in"
