@@ -45,7 +45,7 @@ _LISTED = [name for name in JobRow.__dataclass_fields__ if name != "repeated"]
     role="responder",
     query=About,
     body=NewIncident,
-    media={"text/plain": _TEXT, PACKED: {"type": "string", "format": "binary"}, FORM: _FILES},
+    media={"text/plain": _TEXT, PACKED: {"type": "string", "format": "binary", "minLength": 1}, FORM: _FILES},
     answer=Accepted,
     status=202,
     problems=(404, 409, 413, 415, 503),

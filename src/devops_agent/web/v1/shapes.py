@@ -21,7 +21,7 @@ Outcome = Literal["resolved", "no_failure", "planned", "needs_approval", "needs_
 def _count(value: Any) -> Any:
     """A whole number as it stands in an address: digits alone."""
     if isinstance(value, str):
-        if not (value.isascii() and value.isdigit() and len(value) < 19):
+        if not (value.isascii() and value.isdigit() and len(value) < 20):
             raise ValueError("expected a whole number, 0 or more")
         return int(value)
     return value
