@@ -13,6 +13,7 @@ from devops_agent.connect import alerts, inbox
 from devops_agent.errors import ConfigError
 from devops_agent.jobs import audit
 from devops_agent.policy import Fit, Policy
+from pipeline_parts import step
 
 BODIES = {
     "alertmanager": payloads.alertmanager,
@@ -268,6 +269,16 @@ def waits(service):
 
     with service.backend.jobs.engine.connect() as connection:
         return connection.execute(select(func.count()).select_from(table).where(table.c.tries > 0)).scalar()
+
+
+def test_an_incident_that_is_worked_on_when_its_alert_ends_is_closed_when_it_would_wait(tmp_path):
+    with hooked(tmp_path, planner=Slow([[step(tmp_path / "file")]], release := threading.Event())) as service:
+        deliver(service, "alertmanager", payloads.alertmanager())
+        until(lambda: [each.status for each in rows(service)] == ["running"])
+        deliver(service, "alertmanager", payloads.alertmanager(payloads.alert(status="resolved")))
+        release.set()
+        until(lambda: [(each.status, each.outcome) for each in rows(service)] == [("done", "resolved")])
+        assert not service.file.exists()
 
 
 def test_an_incident_that_has_acted_is_not_interrupted(tmp_path):

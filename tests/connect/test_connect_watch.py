@@ -13,6 +13,7 @@ from standins import Say, standing_in
 
 from devops_agent.connect.bursts import Bursts, CoolDown, Failure, is_sign, judged
 from devops_agent.connect.follow import LONGEST_LINE, FollowedFile, FollowedUnits
+from devops_agent.errors import RequestError
 
 TRACE = (
     "Traceback (most recent call last):\n"
@@ -241,11 +242,15 @@ def test_a_real_service_takes_what_is_watched(tmp_path):
         (["x.log", "--place", "nowhere"], "--place: no place"),
     ],
 )
-def test_wrong_words_are_refused(tmp_path, words, said):
-    process = watching(tmp_path, *words)
-    _, problem = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert said in problem
+def test_wrong_words_are_refused(tmp_path, monkeypatch, words, said):
+    from typer.testing import CliRunner
+
+    from devops_agent.cli.app import build
+
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(build(), ["watch", *words], env={"DEVOPS_AGENT_DATA_DIR": str(tmp_path / "data")})
+    assert isinstance(refused.exception, RequestError)
+    assert said in str(refused.exception)
 
 
 def test_without_journalctl_units_are_refused(tmp_path):

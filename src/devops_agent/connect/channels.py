@@ -109,14 +109,15 @@ class Comments:
         self.door = Door(hook, target.token.get_secret_value() if target.token else None)
         self.kind = hook.kind
 
-    def put(self, job: str, labels: dict[str, str], message: Message) -> bool:
-        """Write or change the comment; False where the incident has no change, or a newer one speaks there."""
+    def put(self, job: str, created: float, labels: dict[str, str], message: Message) -> bool:
+        """Write or change the comment; False where the incident has no change, or one that was created later speaks
+        there."""
         change = _github(labels) if self.kind == "github" else _gitlab(labels)
         if change is None:
             return False
         about = labels.get("github.workflow", "") if self.kind == "github" else ""
         thread = hashlib.sha256(f"{change[0]}\n{about}".encode()).hexdigest()
-        if not self._is_newest(thread, job):
+        if not self._is_newest(thread, job, created):
             return False
         mark = MARK.format(thread[:16])
         body = f"{mark}\n{message.markdown}"[:60_000]
@@ -166,25 +167,24 @@ class Comments:
         with reading(self.engine) as connection:
             return connection.execute(select(comments.c.external).where(*mine)).scalar()
 
-    def _is_newest(self, thread: str, job: str) -> bool:
-        """Whether no younger incident has written there; ids of jobs begin with their time."""
+    def _is_newest(self, thread: str, job: str, created: float) -> bool:
+        """Whether no younger incident has written there."""
         mine = (comments.c.target == self.target.name, comments.c.thread == thread)
         with self.engine.begin() as connection:
             row = connection.execute(select(comments).where(*mine).with_for_update()).mappings().first()
             if row is None:
-                values = {"target": self.target.name, "thread": thread, "job": job, "at": now().timestamp()}
+                values = {"target": self.target.name, "thread": thread, "job": job, "at": created}
                 connection.execute(insert(comments).values(**values))
                 return True
-            if row["job"] > job:
+            if row["at"] > created:
                 return False
-            connection.execute(update(comments).where(*mine).values(job=job))
+            connection.execute(update(comments).where(*mine).values(job=job, at=created))
             return True
 
     def _keep(self, thread: str, external: str) -> None:
         mine = (comments.c.target == self.target.name, comments.c.thread == thread)
         with self.engine.begin() as connection:
-            values = {"external": external, "at": now().timestamp()}
-            connection.execute(update(comments).where(*mine).values(**values))
+            connection.execute(update(comments).where(*mine).values(external=external))
 
 
 def _github(labels: dict[str, str]) -> tuple[str, str] | None:

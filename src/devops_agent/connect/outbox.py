@@ -82,8 +82,9 @@ class Outbox:
             mine = and_(cursors.c.name == CURSOR, cursors.c.last == last)
             if not connection.execute(update(cursors).where(mine).values(last=found[-1].id)).rowcount:
                 return 0  # another process reads them
-            for event in found:
-                self._note(connection, event)
+            made = sum(self._note(connection, event) for event in found)
+        if made:
+            self.jobs.tell()
         return len(found)
 
     def step(self) -> bool:
@@ -130,18 +131,19 @@ class Outbox:
             connection.execute(delete(notices).where(notices.c.state != "due", notices.c.ended < old))
         links.forget(self.jobs, days)
 
-    def _note(self, connection: Connection, event: feed.Event) -> None:
-        """The notices of one event, unless there is nothing to tell."""
+    def _note(self, connection: Connection, event: feed.Event) -> int:
+        """Write the notices of one event; how many there were to be."""
         named, about = self._told(connection, event)
         if named is None:
-            return
+            return 0
         row = connection.execute(
             select(job_rows.c.incident, job_rows.c.place, job_rows.c.joined).where(job_rows.c.id == event.job)
         ).first()
         if row is None or row.joined is not None:
-            return  # a repeat is told with the incident that it repeats
+            return 0  # a repeat is told with the incident that it repeats
         source = json.loads(row.incident).get("source", "")
         place = row.place or next(iter(self.terms.places), "")
+        made = 0
         for target in self.known.targets.values():
             if not target.tells(named) or source not in target.sources:
                 continue
@@ -152,6 +154,8 @@ class Outbox:
             if connection.execute(select(notices.c.id).where(same)).first() is None:
                 stamp = now().timestamp()
                 connection.execute(insert(notices).values(**key, state="due", due=stamp, created=stamp, tries=0))
+                made += 1
+        return made
 
     @staticmethod
     def _told(connection: Connection, event: feed.Event) -> tuple[str | None, str]:
@@ -190,7 +194,9 @@ class Outbox:
             hook = self.known.hooks[target.hook or ""]
             if report.incident.labels.get("hook") != hook.name:
                 return False
-            return channels.Comments(self.jobs.engine, target, hook).put(row["job"], report.incident.labels, message)
+            created = self.jobs.job(row["job"]).created.timestamp()
+            talk = channels.Comments(self.jobs.engine, target, hook)
+            return talk.put(row["job"], created, report.incident.labels, message)
         return True
 
     def _addresses(self, target: Target, row: Any, report: Report) -> Addresses:
