@@ -10,7 +10,10 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "demo"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
 
 import chromium
+from playwright.sync_api import expect
 from web_service import serving
+
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")

@@ -117,3 +117,42 @@ def test_a_log_that_is_too_large_is_refused_at_once(tmp_path, person):
         page.locator("#file").set_input_files({"name": "a.log", "mimeType": "text/plain", "buffer": b"x" * 200_000})
         page.get_by_role("button", name="Find the cause").click()
         expect(page.get_by_text("The file is too large")).to_be_visible()
+
+
+def test_keys_are_given_on_the_page_and_logged_in_with(tmp_path, person):
+    with serving(tmp_path) as service:
+        job = service.post("ERROR: the thing is broken").json()["results"][0]["job_id"]
+        page = person(service).go("/dashboard/settings/keys")
+        page.get_by_label("Whose it is").fill("ada")
+        page.get_by_label("Role").select_option("admin")
+        page.get_by_role("button", name="Make it").click()
+        key = page.locator("#secret").inner_text()
+        assert key.startswith("dak_")
+        assert service.http.get(f"/dashboard/jobs/{job}").status_code == 401
+        page = person(service).go(f"/dashboard/jobs/{job}")
+        page.wait_for_url("**/dashboard/login?next=**")
+        page.get_by_label("Your key").fill("dak_wrong_key")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("alert")).to_contain_text("no key of this service")
+        page.get_by_label("Your key").fill(key)
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url(f"**/dashboard/jobs/{job}")
+        expect(page.get_by_label("Your name")).to_have_count(0)
+        page.get_by_role("button", name="Approve exactly this").click()
+        expect(page.locator(".decided")).to_contain_text("approved by ada")
+        expect(page.get_by_text("The incident is over")).to_be_visible()
+        page.goto("/dashboard/settings/keys")
+        page.get_by_label("Whose it is").fill("eve")
+        page.get_by_label("Role").select_option("viewer")
+        page.get_by_role("button", name="Make it").click()
+        other = page.locator("#secret").inner_text()
+        viewer = person(service)
+        page = viewer.go("/dashboard/login")
+        page.get_by_label("Your key").fill(other)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("link", name="Settings")).to_have_count(0)
+        assert viewer.go("/dashboard/settings").get_by_text("this needs the role admin").count() == 1
+        page = viewer.go(f"/dashboard/jobs/{job}")
+        expect(page.get_by_role("button", name="Look at it again")).to_have_count(0)
+        page.get_by_role("button", name="Log out").click()
+        page.wait_for_url("**/dashboard/login")

@@ -34,6 +34,7 @@ VIEWS = {
     "phone-light": (PHONE, "light"),
     "phone-dark": (PHONE, "dark"),
 }
+MORE = ("desktop-dark", "phone-light")
 FIRST_VIEW = 100_000
 """Bytes over the wire."""
 
@@ -46,7 +47,9 @@ def place(tmp_path_factory):
         yield made
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize(
+    "view", ["desktop-light", "phone-dark", *(pytest.param(each, marks=pytest.mark.slow) for each in MORE)]
+)
 def test_every_page(place, person, view):
     """Pictures lie in `.build/screenshots` afterwards: look at them."""
     service, jobs = place

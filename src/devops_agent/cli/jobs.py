@@ -63,9 +63,19 @@ def jobs(
         typer.Option(metavar="STATUS", help=f"Only those: {', '.join((*STATES, *OUTCOMES))}.", show_default=False),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 20,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and show what needs a person as it happens, like the page.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """All jobs, newest first."""
+    if watch:
+        from devops_agent.cli.watching import watch as stay
+
+        if as_json or status is not None:
+            raise RequestError("--watch: goes with --limit only")
+        stay(_open(), limit)
+        return
     if status is not None and status not in (*STATES, *OUTCOMES):
         raise RequestError(f"--status: {status!r} is not one of {', '.join((*STATES, *OUTCOMES))}")
     rows = _open().list(status=status, limit=limit)

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from flask import Response, request
+from flask import Response, request, stream_with_context
 
 from devops_agent.jobs import audit as trail
+from devops_agent.web import auth
 from devops_agent.web.api import backend
 from devops_agent.web.pages.frame import blueprint, number, render
 
@@ -31,7 +32,7 @@ def audit() -> ResponseReturnValue:
     entries.reverse()
     return render(
         "audit.html",
-        entries=entries[:PER_PAGE],
+        entries=_seen(entries[:PER_PAGE]),
         job=job,
         more=entries[PER_PAGE - 1].id if len(entries) > PER_PAGE else None,
         first=not before,
@@ -54,13 +55,23 @@ def verified() -> ResponseReturnValue:
 def export_audit() -> ResponseReturnValue:
     """The whole trail as it is kept, a line for each entry, streamed."""
     job = request.args.get("job", "")[:100] or None
-    response = Response(_lines(backend().jobs.engine, job), mimetype="application/x-ndjson")
+    lines = stream_with_context(_lines(backend().jobs.engine, job))
+    response = Response(lines, mimetype="application/x-ndjson")
     response.headers["Content-Disposition"] = 'attachment; filename="audit.jsonl"'
     return response
+
+
+def _seen(entries: list[trail.Entry]) -> list[trail.Entry]:
+    """Those entries that the caller may see: a key for some places sees what is about their jobs."""
+    mine = auth.caller().places
+    if mine is None:
+        return entries
+    places = {job: backend().places_of(job) for job in {each.job for each in entries}}
+    return [each for each in entries if places[each.job] and places[each.job] <= mine]
 
 
 def _lines(engine: Engine, job: str | None) -> Iterator[str]:
     after = 0
     while found := trail.entries(engine, job, PIECE, after):
-        yield "".join(json.dumps({**asdict(each), "at": each.at.isoformat()}) + "\n" for each in found)
+        yield "".join(json.dumps({**asdict(each), "at": each.at.isoformat()}) + "\n" for each in _seen(found))
         after = found[-1].id

@@ -8,11 +8,13 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devops_agent.errors import ConfigError, NotFound
+from devops_agent.jobs import search
 
 if TYPE_CHECKING:
     from devops_agent.jobs.store import Jobs
@@ -51,7 +53,7 @@ class Tried:
     whole: bool = True
 
 
-def try_pattern(source: str, jobs: Jobs) -> Tried:
+def try_pattern(source: str, jobs: Jobs, places: Collection[str | None] | None = None) -> Tried:
     """Search the newest stored logs for a pattern, for a limited time; one that could take for ever is refused."""
     from devops_agent.runbooks.lines import split_flags, within_line
     from devops_agent.runbooks.patterns import faults
@@ -64,7 +66,7 @@ def try_pattern(source: str, jobs: Jobs) -> Tried:
     hits: list[Hit] = []
     logs = matched = 0
     deadline = time.monotonic() + SECONDS
-    for row in jobs.list(limit=MOST_LOGS):
+    for row in search.find(jobs.engine, limit=MOST_LOGS, places=places).rows:
         if time.monotonic() > deadline:
             return Tried((), logs, matched, tuple(hits), False)
         logs += 1

@@ -14,7 +14,7 @@ from devops_agent.jobs import experience, takeover
 from devops_agent.model import Incident, now
 from devops_agent.web import auth, contract
 from devops_agent.web.api import backend
-from devops_agent.web.pages.frame import blueprint, check_form, field, who
+from devops_agent.web.pages.frame import blueprint, check_form, field, render, who
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -85,6 +85,30 @@ def markdown(job_id: str) -> Response:
     response = Response(made, mimetype="text/markdown")
     response.headers["Content-Disposition"] = f'attachment; filename="{job_id}.md"'
     return response
+
+
+@blueprint.get("/jobs/<job_id>/trace.html")
+def trace(job_id: str) -> Response:
+    """Everything that happened to it, as a file that stands by itself."""
+    from devops_agent.jobs import traces
+    from devops_agent.trace import html
+
+    response = Response(html.page(traces.of_job(backend().jobs, job_id)), mimetype="text/html")
+    response.headers["Content-Disposition"] = f'attachment; filename="{job_id}.html"'
+    return response
+
+
+@blueprint.post("/jobs/<job_id>/draft")
+@auth.needs("admin")
+def draft(job_id: str) -> ResponseReturnValue:
+    """A runbook drafted from what was solved without one; a person reads it, and keeps it or not."""
+    from devops_agent import bootstrap
+
+    check_form()
+    behind = backend()
+    made = bootstrap.draft_runbook(behind.settings, behind.jobs, job_id)
+    may_edit = behind.settings.runbooks is not None
+    return render("draft.html", made=made, text=made.text, name=made.id, may_edit=may_edit, job=job_id)
 
 
 def _again(old: Incident, folder: Path) -> Incident:

@@ -67,6 +67,14 @@ def may(role: auth.Role) -> bool:
     return auth.caller().may(role)
 
 
+def mine() -> list[str]:
+    """Names of the places that the caller sees."""
+    from devops_agent.web.api import backend
+
+    seen = auth.caller().places
+    return sorted(each for each in backend().agent.places if seen is None or each in seen)
+
+
 def number(name: str, default: int = 1, least: int = 1, most: int = 999_999_999) -> int:
     """A whole number of the address, within its bounds; the default where it is none."""
     text = request.args.get(name, "")

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request
 
+from devops_agent.errors import NotFound
 from devops_agent.jobs import overview, search, trends
 from devops_agent.jobs.statistics import statistics as counted
-from devops_agent.web import body
+from devops_agent.web import auth, body
 from devops_agent.web.api import backend
-from devops_agent.web.pages.frame import blueprint, number, render
+from devops_agent.web.pages.frame import blueprint, mine, number, render
+from devops_agent.web.v1.incidents import visible
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -42,7 +44,9 @@ def history() -> ResponseReturnValue:
     days = number("days", 0, 0, 3650)
     values: dict[str, Any] = {**asked, "days": days, "like": like, "statuses": STATUSES, "alike": None}
     if like:
-        alike, total = overview.alike(jobs.engine, jobs.job(like).id, limit=200)
+        if not auth.doors().sees(auth.caller(), like):
+            raise NotFound(f"no job {like!r}")
+        alike, total = overview.alike(jobs.engine, jobs.job(like).id, limit=200, places=visible())
         return render("history.html", **values | {"alike": alike, "total": total, "lead": jobs.job(like)}, rows=())
     status = asked["status"] if asked["status"] in STATUSES else None
     page = search.find(
@@ -55,6 +59,7 @@ def history() -> ResponseReturnValue:
         since=datetime.now(UTC) - timedelta(days=days) if days else None,
         cursor=request.args.get("cursor") or None,
         limit=PER_PAGE,
+        places=visible(),
     )
     kept = {name: value for name, value in {**asked, "days": days}.items() if value}
     return render(
@@ -64,7 +69,7 @@ def history() -> ResponseReturnValue:
         kept=kept,
         cursor=page.next_cursor,
         first="cursor" not in request.args,
-        places=sorted(backend().agent.places),
+        places=mine(),
     )
 
 

@@ -11,6 +11,7 @@ from devops_agent.model import Action, Attempt, Report, now
 from devops_agent.web.api import backend
 from devops_agent.web.pages import excerpt
 from devops_agent.web.pages.frame import blueprint, render
+from devops_agent.web.v1.incidents import visible
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -64,7 +65,7 @@ def incident(job_id: str) -> ResponseReturnValue:
     report = jobs.report(row.id)
     at = overview.moments(jobs.engine, row.id)
     last = report.attempts[-1] if report.attempts else Attempt()
-    alike, alike_count = overview.alike(jobs.engine, row.id)
+    alike, alike_count = overview.alike(jobs.engine, row.id, places=visible())
     waits = row.status == "waiting" and row.waiting == "approval"
     return render(
         "incident.html",

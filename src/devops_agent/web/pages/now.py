@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from flask import redirect, url_for
 
-from devops_agent.jobs import overview
+from devops_agent.jobs import overview, search
 from devops_agent.web.api import backend, planner
 from devops_agent.web.pages.frame import blueprint, render
+from devops_agent.web.v1.incidents import visible
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
+    from sqlalchemy import Engine
 
     from devops_agent.jobs.store import JobRow, Jobs
 
@@ -24,10 +26,11 @@ def dashboard() -> ResponseReturnValue:
     """What needs a person first, then what runs, then what happened."""
     jobs = backend().jobs
     engine = jobs.engine
-    waiting = overview.waiting_since(engine)
-    groups, open_count = overview.open_groups(engine)
-    solved, solved_count, alone = overview.solved(engine)
-    running, more = _running(jobs)
+    places = visible()
+    waiting = overview.waiting_since(engine, places)
+    groups, open_count = overview.open_groups(engine, places)
+    solved, solved_count, alone = overview.solved(engine, places)
+    running, more = _running(engine, places)
     return render(
         "now.html",
         waiting=[_asked(jobs, job) for job in waiting[:MOST_WAITING]],
@@ -40,7 +43,7 @@ def dashboard() -> ResponseReturnValue:
         solved=solved,
         solved_count=solved_count,
         alone=alone,
-        empty=not jobs.list(limit=1),
+        empty=not search.find(engine, limit=1, places=places).rows,
         planner=planner(backend().settings),
     )
 
@@ -57,9 +60,10 @@ def _asked(jobs: Jobs, job: str) -> dict[str, Any]:
     return {"row": jobs.job(job), "last": last, "title": report.incident.title, "place": report.incident.place}
 
 
-def _running(jobs: Jobs) -> tuple[list[JobRow], int]:
+def _running(engine: Engine, places: overview.Places) -> tuple[list[JobRow], int]:
     """Jobs that are worked on, and how many more there are than are shown."""
-    found = jobs.list(status="running", limit=20)
-    found += [row for row in jobs.list(status="waiting", limit=60) if row.waiting != "approval"][:20]
-    found += jobs.list(status="queued", limit=20)
-    return found[:25], max(0, overview.at_work(jobs.engine) - 25)
+    found = search.find(engine, status="running", limit=20, places=places).rows
+    held = search.find(engine, status="waiting", limit=60, places=places).rows
+    found += [row for row in held if row.waiting != "approval"][:20]
+    found += search.find(engine, status="queued", limit=20, places=places).rows
+    return found[:25], max(0, overview.at_work(engine, places) - 25)

@@ -13,6 +13,7 @@ from devops_agent.web import auth, body
 from devops_agent.web.api import backend
 from devops_agent.web.pages import bench
 from devops_agent.web.pages.frame import blueprint, check_form, field, number, render, who
+from devops_agent.web.v1.incidents import visible
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -89,7 +90,7 @@ def runbook(name: str) -> ResponseReturnValue:
 def try_pattern() -> ResponseReturnValue:
     """Which stored logs a pattern would match, and where."""
     source = body.clean(request.args.get("pattern", "")).strip()[:2000]
-    result = bench.try_pattern(source, backend().jobs) if source else None
+    result = bench.try_pattern(source, backend().jobs, visible()) if source else None
     return render("pattern.html", pattern=source, result=result)
 
 

@@ -9,7 +9,7 @@ from flask import redirect, request, url_for
 from devops_agent.errors import RequestError
 from devops_agent.web import auth, body, examples
 from devops_agent.web.api import backend
-from devops_agent.web.pages.frame import blueprint, check_form, field, render
+from devops_agent.web.pages.frame import blueprint, check_form, field, mine, render
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -25,10 +25,9 @@ def trial() -> ResponseReturnValue:
     listed = examples.examples()
     text = listed[int(chosen)]["context"] if chosen.isascii() and chosen.isdigit() and int(chosen) < len(listed) else ""
     jobs = backend().jobs
-    sent = [jobs.job(job) for job in request.args.getlist("sent")[:5]]
-    places = sorted(backend().agent.places)
+    sent = [jobs.job(job) for job in request.args.getlist("sent")[:5] if auth.doors().sees(auth.caller(), job)]
     limit = backend().settings.max_body_bytes
-    return render("trial.html", examples=listed, text=text, sent=sent, places=places, limit=limit)
+    return render("trial.html", examples=listed, text=text, sent=sent, places=mine(), limit=limit)
 
 
 @blueprint.post("/try")
