@@ -10,7 +10,8 @@ from devops_agent.trace import Entry, Trace, moment
 
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1c1c1c;background:#fff}
-h1{font-size:1.3rem}table{border-collapse:collapse}td,th{text-align:left;padding:.1rem .8rem .1rem 0;vertical-align:top}
+h1{font-size:1.3rem}h2{font-size:1.1rem}
+table{border-collapse:collapse}td,th{text-align:left;padding:.1rem .8rem .1rem 0;vertical-align:top}
 details{border-left:4px solid #bbb;margin:.3rem 0;padding:.2rem .6rem;background:#f6f6f6}
 details.good{border-color:#2a7d2a}details.bad{border-color:#b3261e}details.model{background:#eef3fb}
 details.decision{background:#fdf6e3}summary{cursor:pointer}summary .at{color:#555;font-variant-numeric:tabular-nums}

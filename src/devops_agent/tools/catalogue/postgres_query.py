@@ -13,7 +13,7 @@ from pydantic import Field
 
 from devops_agent.errors import NotAllowed
 from devops_agent.inventory import Place
-from devops_agent.tools import psql, secrecy
+from devops_agent.tools import askable, psql, secrecy
 from devops_agent.tools.base import Host, probe
 
 Query = Annotated[str, Field(min_length=8, max_length=2000)]
@@ -67,6 +67,7 @@ def _require_harmless(query: str) -> str:
         r"(?i)\b(pg_authid|pg_shadow|pg_user_mapping|pg_largeobject|pg_subscription|pg_hba_file_rules)\b", plain
     ):
         raise NotAllowed("query: tables that hold secrets are not read")
+    askable.require_open(text)
     depth = 0
     for character in plain:
         depth += {"(": 1, ")": -1}.get(character, 0)
