@@ -221,15 +221,15 @@ def _place(look: Looking) -> str:
 
 
 def _seen(seen: Sequence[Evidence]) -> str:
-    lines = [f"{each.id}| {data.line(each.text)}" for each in seen if each.data is not None]
-    return "\n".join(["Seen already (DATA):", *lines[:8]]) if lines else ""
+    lines = [f"{data.line(each.id, 160)}| {data.line(each.text, 220)}" for each in seen if each.data is not None]
+    return "\n".join(["Seen already (DATA):", *lines[:5]]) if lines else ""
 
 
 def _hints(hints: Sequence[Hint]) -> str:
     if not hints:
         return ""
     lines = [f"- {one.cause}: {one.title}. {one.summary}".strip() for one in hints]
-    return "\n".join(["Runbooks that fit best (they may be wrong):", *(data.line(each, 240) for each in lines)])
+    return "\n".join(["Runbooks that fit best (they may be wrong):", *(data.line(each, 170) for each in lines)])
 
 
 def _tried(history: Sequence[Attempt]) -> str:
@@ -251,7 +251,7 @@ def _tried(history: Sequence[Attempt]) -> str:
         )
     if not lines:
         return ""
-    return "\n".join(["Tried before, and did not end it (DATA):", *(data.line(each, 700) for each in lines)])
+    return "\n".join(["Tried before, and did not end it (DATA):", *(data.line(each, 600) for each in lines[-2:])])
 
 
 def _changes(order: Sequence[Tool], any_tools: bool) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 
-from devops_agent.scan import literals
+from devops_agent.scan.literals import literals
 
 _NAME = r"[a-z0-9](?:[\w.-]{0,250}[\w])?"
 
