@@ -29,6 +29,9 @@ log = logging.getLogger("devops_agent.connect")
 
 LEASE_SECONDS = 300.0
 TRIES = 9
+"""How often a log is asked for."""
+MOST_TRIES = 30
+"""How often a signal is begun with at all, also by processes that died over it."""
 FIRST_WAIT = 2.0
 LONGEST_WAIT = 900.0
 MOST = 20_000
@@ -99,6 +102,10 @@ class Intake:
         hook = self.hooks.get(row["hook"])
         if hook is None:
             log.warning("a signal of the hook %s is dropped: there is no such hook any more", row["hook"])
+            self._drop(row)
+            return True
+        if row["tries"] > MOST_TRIES:
+            log.error("a signal of the hook %s is given up after %s tries", row["hook"], row["tries"])
             self._drop(row)
             return True
         try:

@@ -37,6 +37,7 @@ LEASE_SECONDS = 120.0
 FIRST_WAIT = 5.0
 LONGEST_WAIT = 1800.0
 GIVE_UP_SECONDS = 24 * 3600.0
+MOST_TRIES = 100
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,15 @@ class Outbox:
         if target is None:
             self._end(row, "dropped", "there is no such target any more")
             return True
+        if row["tries"] > MOST_TRIES:
+            self._end(
+                row, "failed", row["problem"] or "it could not be made or sent; the service's log has the details"
+            )
+            return True
         try:
             sent = self._send(target, row)
         except channels.NotSent as problem:
             self._later(row, problem)
-        except Exception:  # one message that cannot be made must not hold up the others
-            log.exception("notice %s to %s failed", row["id"], row["target"])
-            self._later(row, channels.NotSent("an internal error; the service's log has the details"))
         else:
             self._end(row, "sent" if sent else "dropped", None if sent else "moot by the time it could be sent")
         return True

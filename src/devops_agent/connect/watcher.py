@@ -11,6 +11,7 @@ from functools import partial
 
 from devops_agent.connect.bursts import Bursts, CoolDown, Failure, judged
 from devops_agent.connect.follow import Source
+from devops_agent.errors import AgentError
 
 log = logging.getLogger("devops_agent.watch")
 
@@ -53,15 +54,16 @@ class Watcher:
         """Follow. `once`: only what is there now. At the end what has begun is handed on too, within some seconds."""
         self._hand.start()
         try:
-            while not self._stop.is_set():
+            while not self._stop.is_set() and self._hand.is_alive():
                 if not self._look() and (once or self._stop.wait(POLL_SECONDS)):
                     break
         finally:
             for source, bursts in self.sources:
                 self._pass_on(bursts.ended(now=True))
                 source.close()
-            self._found.put(None)
-            self._hand.join(None if once else 15.0)
+            if self._hand.is_alive():
+                self._found.put(None)
+                self._hand.join(None if once else 15.0)
 
     def _look(self) -> bool:
         """Whether any source had lines."""
@@ -103,8 +105,8 @@ class Watcher:
                         log.error("%s: a failure was not handed on before the end", failure.source)
                         return
                     wait = min(_WAITS[1], wait * 2)
-                except Exception:
-                    log.exception("%s: a failure could not be worked on", failure.source)
+                except (AgentError, OSError) as problem:
+                    log.error("%s: a failure could not be worked on: %s", failure.source, problem)
                     break
 
 
