@@ -54,7 +54,7 @@ _LISTED = [name for name in JobRow.__dataclass_fields__ if name != "repeated"]
 def create_incident(query: About, body: NewIncident | None = None) -> ResponseReturnValue:
     """Take a log and work on it.
 
-    As JSON; or the log as it is as `text/plain`; or packed (gzip, zstd, xz, bzip2, zip) as `application/octet-stream`;
+    As JSON; or the log as it is as `text/plain`; or packed (gzip, zstd, xz, bzip2) as `application/octet-stream`;
     or files as `multipart/form-data` (field `log`, any number: one incident each). Title and place of what is not JSON
     come as parameters.
 

@@ -146,7 +146,9 @@ class IncidentQuery(Query):
     q: Annotated[
         str, Field(max_length=500, description="words that all occur; from three letters on as beginnings")
     ] = ""
-    status: Status | Literal["approval"] | None = Field(None, description="`approval`: waits for a decision")
+    status: Literal["queued", "running", "waiting", "approval", "done", "error"] | None = Field(
+        None, description="`approval`: waits for a decision"
+    )
     outcome: Outcome | None = None
     cause: Annotated[str, Field(min_length=1, max_length=80)] | None = None
     place: PlaceName | None = None
