@@ -33,9 +33,9 @@ _WITH = re.compile(r"(?i)(?:\bwith\s+(?:recursive\s+)?|,\s*)([A-Za-z_][\w$]*)\s+
 _KEYWORDS = frozenset(
     re.findall(
         r"\w+",
-        """where and or not in on using join left right full inner outer cross natural lateral group by having order limit
-        offset as case when then else end is null true false union all except intersect select from like ilike between
-        asc desc nulls first last with over filter within distinct tablesample fetch window any some exists""",
+        """where and or not in on using join left right full inner outer cross natural lateral group by having order
+        limit offset as case when then else end is null true false union all except intersect select from like ilike
+        between asc desc nulls first last with over filter within distinct tablesample fetch window any some exists""",
     )
 )
 
