@@ -1,5 +1,6 @@
 """Pid files that were left behind: removed where nothing can be meant by them, and kept wherever something may be."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -104,10 +105,8 @@ def test_what_is_no_pid_file_of_ours_stays(box, tmp_path, path, text):
         (tmp_path / path).write_text(text or f"{dead()}\n")
     (tmp_path / "kept/shop.pid").write_text(f"{dead()}\n")
     before = sorted(tmp_path.rglob("*"))
-    try:
+    with contextlib.suppress(NotAllowed, StalePlan):
         assert do(box, "remove_pid_file", path=path, service="shop").status == "already"
-    except (NotAllowed, StalePlan) as refused:
-        assert str(refused)
     assert sorted(each for each in tmp_path.rglob("*") if ".data" not in each.parts) == before
     assert (tmp_path / "kept/shop.pid").exists()
 
