@@ -221,7 +221,7 @@ def _place(look: Looking) -> str:
 
 
 def _seen(seen: Sequence[Evidence]) -> str:
-    lines = [f"{data.line(each.id, 160)}| {data.line(each.text, 220)}" for each in seen if each.data is not None]
+    lines = [f"{data.line(each.id, 300)}| {data.line(each.text, 220)}" for each in seen if each.data is not None]
     return "\n".join(["Seen already (DATA):", *lines[:5]]) if lines else ""
 
 
