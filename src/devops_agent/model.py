@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
@@ -34,6 +34,7 @@ UNKNOWN = "unknown"
 Effect = Literal["read", "change", "destroy"]
 Verdict = Literal["allow", "ask", "deny"]
 Status = Literal["resolved", "no_failure", "planned", "needs_approval", "needs_person", "unresolved", "error"]
+OUTCOMES: frozenset[str] = frozenset(get_args(Status)) - {"error"}
 
 
 class Incident(Record):

@@ -4,15 +4,17 @@
 
 Every incident names a folder in its log; its plan runs `mktemp` there twice, each of them an action of its own that
 must not be repeated, so that the files in it are the starts of actions. `FOLDER/clock` says by how many seconds the
-machine's clock is off.
+machine's clock is off, while `FOLDER/slow` is there probes do not end, and CHAOS_MACHINE names another machine.
 """
 # ruff: noqa: E402  (the clock is moved before anything looks at it)
 
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import signal
+import socket
 import sys
 import threading
 import time
@@ -40,6 +42,8 @@ def moved() -> datetime:
 
 
 record.now = moved
+if "CHAOS_MACHINE" in os.environ:
+    socket.gethostname = lambda: os.environ["CHAOS_MACHINE"]
 
 from functools import partial
 
@@ -63,6 +67,8 @@ from devops_agent.tools.toolbox import Toolbox
 def traces(host: Host, path: str, service: str) -> dict[str, Any]:
     """How many files a folder holds; it takes its time."""
     time.sleep(random.uniform(0.0, 0.2))
+    while (FOLDER / "slow").exists():
+        time.sleep(0.05)
     return {"count": len(list(Path(path).iterdir()))}
 
 

@@ -32,7 +32,7 @@ def rage(storm, seconds):
     end = time.monotonic() + seconds
     pauses = [time.monotonic() + seconds * part for part in (0.1, 0.5)]
     while time.monotonic() < end:
-        time.sleep(drawn.uniform(0.3, 2.0))
+        time.sleep(drawn.uniform(0.3, 3.0))
         storm.kill_one()
         if pauses and time.monotonic() > pauses[0]:
             pauses.pop(0)

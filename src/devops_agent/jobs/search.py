@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ from sqlalchemy import (
     Integer,
     Select,
     and_,
+    bindparam,
     column,
     func,
     insert,
@@ -35,6 +36,7 @@ from sqlalchemy import (
 
 from devops_agent.errors import RequestError
 from devops_agent.jobs.migrations.words import mark
+from devops_agent.jobs.prepared import Prepared
 from devops_agent.jobs.rows import FINISHED, JobRow, job_row
 from devops_agent.jobs.tables import jobs, reading, searched
 from devops_agent.model import Incident, Report
@@ -73,9 +75,9 @@ def find(
 ) -> Page:
     """Jobs that fit everything given, newest first.
 
-    `text`: words that all occur; where that is less than a page, the last one is also taken as the beginning of a word.
+    `text`: words that all occur; where that is less than a page, the last one is also taken as a beginning.
     `status`: queued, running, waiting, done, error, or what a job waits for (`approval`). `label`: `name=value`.
-    `places`: only jobs of these (None among them: of none in particular). Raises RequestError for a cursor that is none.
+    `places`: only jobs of these (None: of no place). Raises RequestError for a cursor that is none.
     """
     words = _WORD.findall((text or "").lower())[:MOST_WORDS]
     marks = _marks(cause=cause, outcome=outcome, place=place, label=label)
@@ -83,7 +85,7 @@ def find(
         marks.append(mark("status", str(status)))
     elif status is not None and (words or marks):
         marks.append(mark("status", "open"))
-    within = [_listed_status(status), _between(since, until), _in_places(places)]
+    within = [of_status(status) if status is not None else None, _between(since, until), _in_places(places)]
     conditions = [each for each in within if each is not None]
     with reading(engine) as connection:
         if words or len(marks) > 1 or label is not None:
@@ -91,33 +93,46 @@ def find(
         return _page(connection, _by_columns(cause, outcome, place, cursor).where(*conditions), limit, "c")
 
 
-def note_queued(connection: Connection, rows: Sequence[dict[str, Any]], incidents: Sequence[Incident]) -> None:
-    """Make new jobs findable, within the transaction that makes them."""
+def note_new(
+    connection: Connection, rows: Sequence[dict[str, Any]], incidents: Sequence[Incident], made: Mapping[str, Report]
+) -> None:
+    """Make new jobs findable, within the transaction that makes them; by their answers too, where they have `made`
+    one already."""
     notes = [
         {
             "job": row["id"],
             "created": row["created"],
-            "words": document((row["id"], row["title"], incident.place), incident, "open"),
+            "words": _answer(row["id"], made[row["id"]], row)
+            if row["id"] in made
+            else document((row["id"], row["title"], incident.place), incident, "open"),
         }
         for row, incident in zip(rows, incidents, strict=True)
     ]
-    connection.execute(insert(searched), notes)
+    _INSERT(connection, notes)
 
 
 def note_answered(connection: Connection, job: str, made: Report, values: dict[str, Any]) -> None:
     """Make a job findable by its answer too, within the transaction that writes `values` to it."""
+    _UPDATE(connection, {"of": job, "words": _answer(job, made, values)})
+
+
+_INSERT = Prepared(insert(searched).inline(), ("job", "created", "words"))
+_UPDATE = Prepared(update(searched).where(searched.c.job == bindparam("of")).values(words=bindparam("words")))
+
+
+def _answer(job: str, made: Report, values: dict[str, Any]) -> str:
+    """The words of a job that has one; `values` are those of its row."""
     last = made.attempts[-1].diagnosis if made.attempts else None
     hits = made.digest.hits[:3] if made.digest else ()
     said = (job, values.get("title"), made.incident.title, last.summary if last else None, made.incident.place)
     status = values["status"] if values["status"] in FINISHED else "open"
-    words = document(
+    return document(
         (*said, values.get("cause"), *(hit.text for hit in hits)),
         made.incident,
         status,
         cause=values.get("cause"),
         outcome=values.get("outcome"),
     )
-    connection.execute(update(searched).where(searched.c.job == job).values(words=words))
 
 
 def note_cancelled(connection: Connection, job: str) -> None:
@@ -214,9 +229,8 @@ def _by_columns(cause: str | None, outcome: str | None, place: str | None, curso
     return query.order_by(jobs.c.created.desc(), jobs.c.id.desc())
 
 
-def _listed_status(status: str | None) -> ColumnElement[bool] | None:
-    if status is None:
-        return None
+def of_status(status: str) -> ColumnElement[bool]:
+    """Jobs in this state, or waiting for this."""
     if status in (*OPEN, *FINISHED):
         return jobs.c.status == status
     return and_(jobs.c.status == "waiting", jobs.c.waiting == status)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, delete, func, not_, or_, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, delete, func, not_, select, update
 
 from devops_agent.errors import LeaseLost, NotFound
 from devops_agent.jobs import audit, feed, retention, search
@@ -30,7 +30,7 @@ from devops_agent.jobs.rows import JobRow as JobRow
 from devops_agent.jobs.rows import job_row, time_of
 from devops_agent.jobs.tables import batches, jobs, reading
 from devops_agent.jobs.tables import journal as kept
-from devops_agent.model import SCHEMA_VERSION, Approval, Incident, Report, now
+from devops_agent.model import OUTCOMES, SCHEMA_VERSION, Approval, Incident, Report, now
 from devops_agent.report import called, report
 
 MAX_TRIES = 20
@@ -38,14 +38,35 @@ PIECE = 50
 """Rows read at once where all are read."""
 
 
+class Work:
+    """Wakes who looks for something to do; what is told while somebody looks is not missed."""
+
+    def __init__(self) -> None:
+        self.told = 0
+        self._condition = threading.Condition()
+
+    def tell(self) -> None:
+        """There is something to do."""
+        with self._condition:
+            self.told += 1
+            self._condition.notify_all()
+
+    def wait(self, told: int, seconds: float) -> None:
+        """Wait until there is something to do that was not there when `told` was read."""
+        with self._condition:
+            if self.told == told:
+                self._condition.wait(seconds)
+
+
 class Jobs:
-    """The store. Safe to use from many threads and processes; `changed` tells the threads of this process, `when_ended`
-    is called with each job that ends here."""
+    """The store. Safe to use from many threads and processes; `changed` tells the threads of this process, `work` those
+    that look for something to do; `when_ended` is called with each job that ends here."""
 
     def __init__(self, engine: Engine, job_retention: float = 3600.0) -> None:
         self.engine = engine
         self.job_retention = job_retention
         self.changed = threading.Condition()
+        self.work = Work()
         self.leases = Leases(engine)
         self.when_ended: Callable[[str], None] | None = None
         self._intake = Intake(engine)
@@ -59,7 +80,7 @@ class Jobs:
     def add(self, one: Order) -> Batch:
         """Write an order, on the disk when this returns, with the walks that were made for it."""
         made = self._intake.add(one)
-        self.tell()
+        self.tell(work=any(job not in one.walked or one.walked[job].made is None for job in made.jobs))
         self._ended(*(job for job, walked in one.walked.items() if walked.made is not None))
         return made
 
@@ -159,8 +180,7 @@ class Jobs:
         """Jobs, newest first; `status` is one of a job's, or an outcome such as `needs_person`."""
         query = select(jobs).order_by(jobs.c.created.desc(), jobs.c.number).limit(limit).offset(offset)
         if status is not None:
-            named = or_(jobs.c.status == status, jobs.c.outcome == status, jobs.c.waiting == status)
-            query = query.where(named)
+            query = query.where(jobs.c.outcome == status if status in OUTCOMES else search.of_status(status))
         with reading(self.engine) as connection:
             return [job_row(connection, row) for row in connection.execute(query).mappings().all()]
 
@@ -222,7 +242,7 @@ class Jobs:
         patiently(lambda: self._write_end(claim, values, made, journal))
         if journal is not None:
             journal.written()
-        self.tell()
+        self.tell(work=values["status"] == "waiting")
 
     def _write_end(
         self, claim: Claim, values: dict[str, Any], made: Report | None, journal: FencedJournal | None
@@ -248,7 +268,9 @@ class Jobs:
             raise NotFound(f"no job {job!r}; `devops-agent jobs` lists those that there are")
         return row  # type: ignore[no-any-return]
 
-    def tell(self) -> None:
-        """Wake the threads of this process that wait for a change."""
+    def tell(self, work: bool = True) -> None:
+        """Wake the threads of this process that wait for a change, and those that wait for work where there is some."""
+        if work:
+            self.work.tell()
         with self.changed:
             self.changed.notify_all()
