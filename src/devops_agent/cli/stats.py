@@ -47,6 +47,13 @@ def stats(as_json: options.Json = False) -> None:
         terminal.write("\nWhat stays unknown")
         rows = [(str(each["times"]), each["last"][:19], each["example"]) for each in said["stays_unknown"]]
         terminal.table(("times", "last (UTC)", "example"), rows)
+    if said["models"]:
+        terminal.write("\nWhat asking models cost")
+        costs = [
+            (each["day"], each["caller"] or "all", str(each["calls"]), str(each["tokens"]), f"${each['dollars']:.4f}")
+            for each in said["models"]
+        ]
+        terminal.table(("day (UTC)", "caller", "calls", "tokens", "dollars"), costs)
     silent = said["never_fired"]
     terminal.write(f"\n{len(silent)} of {len(library.runbooks)} runbooks have never fired (--json names them)")
 

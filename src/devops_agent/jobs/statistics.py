@@ -8,10 +8,13 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
+from devops_agent.jobs.spending import spent
 from devops_agent.jobs.tables import experience, jobs, reading
 from devops_agent.model import UNKNOWN
 
 MOST = 20
+DAYS = 7
+"""What asking models cost is told for so many of the latest days on which one was asked."""
 
 
 def statistics(engine: Engine, runbooks: Iterable[str], most: int = MOST) -> dict[str, Any]:
@@ -59,6 +62,16 @@ def statistics(engine: Engine, runbooks: Iterable[str], most: int = MOST) -> dic
         ],
         "solved": {"repaired": total.resolved or 0, "without_a_person": total.alone or 0, "acted": total.acted or 0},
         "never_fired": sorted(set(runbooks) - fired),
+        "models": [
+            {
+                "day": each.day,
+                "caller": each.account,
+                "calls": each.calls,
+                "tokens": each.tokens,
+                "dollars": each.dollars,
+            }
+            for each in spent(engine, DAYS)
+        ],
     }
 
 
