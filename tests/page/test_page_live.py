@@ -1,11 +1,17 @@
 """The page stays right whatever happens to the service, and everything that can be done there is done."""
 
 import re
+import sys
+from functools import partial
 
 import pytest
 from playwright.sync_api import expect
 from screenshot import furnished
 from web_service import serving
+
+from devops_agent.model import Run, Step
+from devops_agent.tools.base import Commands, Host, change
+from pipeline_parts import Wanting
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +162,35 @@ def test_keys_are_given_on_the_page_and_logged_in_with(tmp_path, person):
         expect(page.get_by_role("button", name="Look at it again")).to_have_count(0)
         page.get_by_role("button", name="Log out").click()
         page.wait_for_url("**/dashboard/login")
+
+
+@change(effect="change")
+def slow(host: Host, folder: str) -> Commands:
+    """Say something, and wait until a file is there."""
+    program = (
+        "import sys, time, pathlib\n"
+        "print('half way <b>', 'password=hunter2hunter2', flush=True)\n"
+        "while not pathlib.Path(sys.argv[1], 'go').exists(): time.sleep(0.05)\n"
+        "print('all the way')\n"
+    )
+    yield Run(argv=(sys.executable, "-c", program, folder))
+
+
+def test_output_is_seen_while_an_action_runs(tmp_path, person):
+    planner = Wanting([[Step(tool="slow", args={"folder": str(tmp_path)})]])
+    with serving(tmp_path, planner=planner) as service:
+        made = service.backend._given
+        tools = {**made.toolbox.keywords["tools"], "slow": slow}
+        object.__setattr__(made, "toolbox", partial(made.toolbox.func, data_dir=tmp_path / "data", tools=tools))
+        job = service.post("ERROR: the thing is broken").json()["results"][0]["job_id"]
+        page = person(service).go(f"/dashboard/jobs/{job}")
+        page.get_by_role("button", name="Approve exactly this").click()
+        try:
+            expect(page.locator(".said")).to_contain_text("half way <b>")
+            expect(page.get_by_text(re.compile("running, "))).to_be_visible()
+            assert "hunter2" not in page.locator(".said").inner_text()
+        finally:
+            (tmp_path / "go").write_text("")
+        page.locator("details.output summary").click()
+        expect(page.locator("details.output pre")).to_contain_text("all the way")
+        assert not list((tmp_path / "data" / "aloud").iterdir())

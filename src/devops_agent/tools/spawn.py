@@ -19,6 +19,7 @@ from pathlib import Path
 
 from devops_agent.errors import CommandFailed, CommandTimedOut
 from devops_agent.tools import children
+from devops_agent.tools.aloud import hear
 
 CAP = 256 * 1024
 """Bytes of each of the two outputs that are kept: half from the start, half from the end."""
@@ -195,6 +196,7 @@ def _follow(process: subprocess.Popen[bytes], argv: tuple[str, ...], timeout: fl
                     stdin = _feed(selector, process, stdin)
                 elif piece := _piece(key.fd):
                     outputs[key.fileobj].add(piece)  # type: ignore[index]
+                    hear(piece)
                 elif piece == b"":
                     selector.unregister(key.fileobj)
             pause = 0.002 if ready else min(pause * 2, 0.05)

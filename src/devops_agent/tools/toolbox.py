@@ -20,6 +20,7 @@ from devops_agent.errors import AgentError, BadArguments, CommandTimedOut, Confi
 from devops_agent.inventory import HostSpec, Place, Prefix
 from devops_agent.model import Action, Call, Check, CheckResult, Command, Health, Outcome, Step, Wait
 from devops_agent.tools import checks, registry
+from devops_agent.tools.aloud import aloud
 from devops_agent.tools.base import Host, Tool
 from devops_agent.tools.commands import Bench, foreseen, perform, restores
 from devops_agent.tools.foreign import ForeignTool
@@ -102,7 +103,8 @@ class Toolbox:
             if self._guarded(lambda: tool.ask("already", values)):
                 return self._outcome(action, "already", ["it is so already"], begun)
             self._guarded(lambda: tool.ask("precondition", values))
-            self._perform(action.commands, host, said)
+            with aloud(self.data_dir, action):
+                self._perform(action.commands, host, said)
         except CommandTimedOut as error:
             return self._outcome(
                 action, "failed" if self.host(action.args).local else "unknown", [*said, str(error)], begun

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from devops_agent.jobs import experience, overview, takeover
-from devops_agent.model import Action, Attempt, Report, now
+from devops_agent.model import Action, Attempt, Outcome, Report, now
 from devops_agent.web.api import backend
 from devops_agent.web.pages import excerpt
 from devops_agent.web.pages.frame import blueprint, render
@@ -42,6 +42,7 @@ class Step:
     outcome: Any = None
     undone: Any = None
     running: datetime | None = None
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def incident(job_id: str) -> ResponseReturnValue:
         chapters=[_chapter(report, number, at) for number in range(len(report.attempts))],
         at=at,
         doing=None if row.answered else doing(row, at),
+        acting=any(key.endswith("/started") and f"{key[:-7]}outcome" not in at for key in at),
         decide=waits and row.joined is None,
         joined=row.joined,
         destroys=last.plan is not None and any(each.effect == "destroy" for each in last.plan.actions),
@@ -108,6 +110,15 @@ def causes() -> list[tuple[str, str]]:
     return sorted(from_data(read_data()).meanings.items())
 
 
+def _step(action: Action, outcome: Outcome | None, undone: Outcome | None, started: datetime | None) -> Step:
+    """What became of an action; of one that runs also what it has said so far, secrets masked."""
+    from devops_agent.distil.redact import redact
+    from devops_agent.tools.aloud import so_far
+
+    said = so_far(backend().settings.data_dir, action) if started and outcome is None else ""
+    return Step(action, outcome, undone, started, redact(said)[0] if said else "")
+
+
 def _chapter(report: Report, number: int, at: dict[str, datetime]) -> Chapter:
     attempt = report.attempts[number]
     prefix = f"{number}/"
@@ -115,7 +126,7 @@ def _chapter(report: Report, number: int, at: dict[str, datetime]) -> Chapter:
     done = {each.action_id: each for each in attempt.outcomes}
     undone = {each.action_id: each for each in attempt.undone}
     steps = [
-        Step(action, done.get(action.id), undone.get(action.id), mine.get(f"once/{action.id}/started"))
+        _step(action, done.get(action.id), undone.get(action.id), mine.get(f"once/{action.id}/started"))
         for action in (attempt.plan.actions if attempt.plan else ())
     ]
     lines, probes = excerpt.grounds(report, attempt)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from flask import Response, request
 
 from devops_agent.errors import NotFound
+from devops_agent.jobs import logs
 from devops_agent.model import Incident
 from devops_agent.web import body
 from devops_agent.web.api import backend
@@ -36,7 +37,7 @@ def log(job_id: str) -> ResponseReturnValue:
     text = body.clean(request.args.get("find", ""))[:200]
     first = (wanted - 1) // PER_PAGE * PER_PAGE + 1
     total = report.digest.lines_read if report.digest else 0
-    with _open(report.incident) as stream:
+    with _open(row.id, report.incident) as stream:
         lines = list(_found(stream, text) if text else _page(stream, first))
     if not text and not lines and first > 1:
         raise NotFound(f"line {wanted} is beyond the end of the log")
@@ -58,19 +59,22 @@ def log(job_id: str) -> ResponseReturnValue:
 @blueprint.get("/jobs/<job_id>/log.txt")
 def raw_log(job_id: str) -> ResponseReturnValue:
     """The whole log (secrets masked) as a file, streamed."""
-    incident = backend().jobs.report(job_id).incident
-    stream = _open(incident)
+    jobs = backend().jobs
+    incident = jobs.report(job_id).incident
+    stream = _open(jobs.job(job_id).id, incident)
     response = Response(_pieces(stream), mimetype="text/plain")
     response.headers["Content-Disposition"] = f'attachment; filename="{incident.id}.log"'
     response.call_on_close(stream.close)
     return response
 
 
-def _open(incident: Incident) -> BinaryIO:
+def _open(job: str, incident: Incident) -> BinaryIO:
     if not incident.log_file:
         return io.BytesIO(incident.log.encode("utf-8", "replace"))
+    behind = backend()
+    found = logs.here(behind.jobs.engine, job, incident, behind.settings.data_dir)
     try:
-        return Path(incident.log_file).open("rb")
+        return Path(found.log_file or "").open("rb")
     except OSError:
         raise NotFound("the log has been forgotten by now; the lines that matter are kept with the incident") from None
 
