@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -111,6 +112,29 @@ def test_a_read_only_volume_is_made_writable_and_back(tmp_path, mounted):
     back = undo(box, "remount_writable", lambda: (top / "x").write_text("1"), volume="data")
     assert back.status == "succeeded"
     assert box.probe("disk_usage", {"path": str(top)})["read_only"] is True
+
+
+@pytest.mark.parametrize("state", [1, 3], ids=["clean", "with errors"])
+def test_a_volume_with_errors_in_its_superblock_is_not_made_writable(tmp_path, state):
+    top, image = tmp_path / "data", tmp_path / "image"
+    top.mkdir()
+    image.write_bytes(b"\0" * (8 << 20))
+    if os.geteuid() or not shutil.which("mkfs.ext4") or not shutil.which("debugfs"):
+        pytest.skip("filesystems cannot be made here")
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    subprocess.run(["debugfs", "-w", "-R", f"ssv state {state}", str(image)], check=True, capture_output=True)
+    if subprocess.run(["mount", "-o", "loop", str(image), str(top)], check=False).returncode:
+        pytest.skip("filesystems cannot be mounted here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro", str(top)], check=True)
+        box = toolbox(tmp_path, volumes={"data": {"path": "data"}})
+        assert box.probe("volume_of", {"path": str(top / "x"), "short_of": "write"})["damaged"] is (state == 3)
+        if state == 3:
+            with pytest.raises(NotAllowed, match="found errors"):
+                do(box, "remount_writable", volume="data")
+        assert box.probe("disk_usage", {"path": str(top)})["read_only"] is True
+    finally:
+        subprocess.run(["umount", "-l", str(top)], check=False)
 
 
 def test_a_protected_volume_and_a_folder_that_is_none_stay_as_they_are(tmp_path, mounted):

@@ -214,9 +214,17 @@ def _why_read_only(host: Host, mount: str) -> dict[str, Any]:
     fixed = _number(host, f"/sys/class/block/{name}/ro") if name else 0
     return {
         "declared": options is not None and "ro" in options.split(","),
-        "damaged": bool(errors) or bool(name and not counted and _in_kernel_log(host, name)),
+        "damaged": bool(errors) or _flagged(host, device) or bool(name and not counted and _in_kernel_log(host, name)),
         "device_read_only": bool(fixed),
     }
+
+
+def _flagged(host: Host, device: str) -> bool:
+    """Whether an ext2, ext3 or ext4 filesystem has it written in its superblock that errors were found on it."""
+    if not device.startswith("/dev/"):
+        return False
+    shown = host.attempt("od", "-An", "-tx1", "-j1080", "-N4", "--", device, timeout=10).output.split()
+    return shown[:2] == ["53", "ef"] and len(shown) == 4 and bool(int(shown[2], 16) & 2)
 
 
 def _in_kernel_log(host: Host, device: str) -> bool:
