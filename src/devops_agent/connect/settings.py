@@ -5,7 +5,6 @@ A secret is written as `env:NAME` (a variable), `file:PATH` (a file's content), 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from devops_agent.config import environment
 from devops_agent.errors import ConfigError
 
 Kind = Literal["alertmanager", "grafana", "github", "gitlab", "jenkins", "pagerduty", "sentry", "generic"]
@@ -239,9 +239,10 @@ def resolved(value: Any) -> Any:
         return value
     how, colon, where = value.partition(":")
     if colon and how == "env":
-        if not os.environ.get(where):
+        found = environment().get(where, "").strip()
+        if not found:
             raise ValueError(f"the variable {where} is not set")
-        return os.environ[where].strip()
+        return found
     if colon and how == "file":
         try:
             return Path(where).read_text(encoding="utf-8").strip()
