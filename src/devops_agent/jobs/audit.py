@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 
 from devops_agent.jobs.database import alone
+from devops_agent.jobs.prepared import Prepared
 from devops_agent.jobs.tables import audit, reading
 from devops_agent.model import now
 
@@ -53,7 +54,7 @@ def extend(connection: Connection, entries: Iterable[New]) -> None:
     if not wanted:
         return
     alone(connection, "audit")
-    last = connection.execute(_LAST).first()
+    last = _LAST(connection).first()
     number, before = (last[0], last[1]) if last else (0, GENESIS)
     rows = []
     at = now().timestamp()
@@ -63,11 +64,11 @@ def extend(connection: Connection, entries: Iterable[New]) -> None:
         row = {"id": number, "at": at, "job": job, "event": event, "actor": actor, "data": text, "before": before}
         before = row["hash"] = _hash(row)
         rows.append(row)
-    connection.execute(_INSERT, rows)
+    _INSERT(connection, rows)
 
 
-_LAST = select(audit.c.id, audit.c.hash).order_by(audit.c.id.desc()).limit(1)
-_INSERT = insert(audit)
+_LAST = Prepared(select(audit.c.id, audit.c.hash).order_by(audit.c.id.desc()).limit(1))
+_INSERT = Prepared(insert(audit).inline(), audit.columns.keys())
 
 
 def kept(connection: Connection, job: str, key: str, value: dict[str, Any]) -> None:

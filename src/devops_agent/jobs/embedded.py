@@ -50,8 +50,7 @@ class EmbeddedWorkers:
     def stop(self, timeout: float = 10.0) -> None:
         """Take no new job, and wait for those in hand; what does not end in time goes on elsewhere later."""
         self._stop.set()
-        with self.jobs.changed:
-            self.jobs.changed.notify_all()
+        self.jobs.tell()
         self._listener.stop()
         end = time.monotonic() + timeout
         for thread in self._threads:
@@ -73,11 +72,11 @@ class EmbeddedWorkers:
                 self._rest()
 
     def _rest(self) -> None:
-        """Sleep until something is submitted or due. Holding the lock while looking, no submission is missed."""
-        with self.jobs.changed:
-            due = self.jobs.leases.next_due(self.worker.reach)
-            if not self._stop.is_set():
-                self.jobs.changed.wait(1.0 if due is None else min(1.0, max(0.01, due)))
+        """Sleep until something is submitted or due."""
+        told = self.jobs.work.told
+        due = self.jobs.leases.next_due(self.worker.reach)
+        if not self._stop.is_set():
+            self.jobs.work.wait(told, 1.0 if due is None else min(1.0, max(0.01, due)))
 
     def _recover(self) -> None:
         """Leases of dead neighbours (several processes of one machine share the database), and old jobs."""

@@ -11,11 +11,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, case, func, insert, select, update
 
 from devops_agent.errors import NotFound, RequestError
 from devops_agent.jobs import audit
 from devops_agent.jobs.database import alone
+from devops_agent.jobs.prepared import Prepared
 from devops_agent.jobs.tables import experience, jobs, reading, verdicts
 from devops_agent.model import UNKNOWN, Approval, Attempt, Report, now
 from devops_agent.planners.experience import Recall, Tally
@@ -103,12 +104,12 @@ def recall(engine: Engine) -> Recall:
     named = (experience.c.runbook == bindparam("runbook"), experience.c.finding == bindparam("finding"))
     alike = case((experience.c.fingerprint == bindparam("fingerprint"), 1), else_=0)
     sums = (func.coalesce(func.sum(column * weight), 0) for weight in (1, alike) for column in _JUDGED)
-    query = select(*sums).where(*named)
+    query = Prepared(select(*sums).where(*named))
 
     def known(runbook: str, finding: str, fingerprint: str) -> tuple[Tally, Tally]:
         values = {"runbook": runbook, "finding": finding, "fingerprint": fingerprint}
         with reading(engine) as connection:
-            right, wrong, right_alike, wrong_alike = connection.execute(query, values).one()
+            right, wrong, right_alike, wrong_alike = query(connection, values).one()
         none = not fingerprint
         return Tally(right, wrong), Tally() if none else Tally(right_alike, wrong_alike)
 
@@ -179,22 +180,30 @@ def _alone(attempt: Attempt) -> bool:
 
 
 def _add(connection: Connection, key: Key, more: dict[str, int], title: str = "") -> None:
-    here = and_(
-        experience.c.runbook == key[0],
-        experience.c.finding == key[1],
-        experience.c.fingerprint == key[2],
-        experience.c.cause == key[3],
-    )
-    values: dict[str, Any] = {name: experience.c[name] + value for name, value in more.items() if value}
-    if title:
-        values |= {"title": title[:200], "last": now().timestamp()}
-    if not values or connection.execute(update(experience).where(here).values(**values)).rowcount:
+    if not title and not any(more.values()):
+        return
+    names = dict(zip(_KEY, key, strict=True))
+    values: dict[str, Any] = {f"of_{name}": value for name, value in names.items()}
+    values |= {f"more_{name}": more.get(name, 0) for name in _COUNTS}
+    values |= {"named": title[:200], "present": now().timestamp()}
+    if _MORE[bool(title)](connection, values).rowcount:
         return
     alone(connection, f"experience {key}")
-    if not connection.execute(update(experience).where(here).values(**values)).rowcount:
-        names = dict(zip(("runbook", "finding", "fingerprint", "cause"), key, strict=True))
+    if not _MORE[bool(title)](connection, values).rowcount:
         counts = {name: max(0, more.get(name, 0)) for name in _COUNTS}
-        connection.execute(insert(experience).values(**names, **counts, title=title[:200], last=now().timestamp()))
+        _NEW(connection, {**names, **counts, "title": title[:200], "last": now().timestamp()})
+
+
+_KEY = ("runbook", "finding", "fingerprint", "cause")
+_HERE = [experience.c[name] == bindparam(f"of_{name}") for name in _KEY]
+_SUMS = {name: experience.c[name] + bindparam(f"more_{name}") for name in _COUNTS}
+_MORE = {
+    False: Prepared(update(experience).where(*_HERE).values(**_SUMS)),
+    True: Prepared(
+        update(experience).where(*_HERE).values(**_SUMS, title=bindparam("named"), last=bindparam("present"))
+    ),
+}
+_NEW = Prepared(insert(experience).inline(), experience.columns.keys())
 
 
 def _take_back(connection: Connection, job: str) -> None:

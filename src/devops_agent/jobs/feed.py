@@ -20,6 +20,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select, text
 
+from devops_agent.jobs.prepared import Prepared
 from devops_agent.jobs.tables import events, reading
 from devops_agent.model import now
 
@@ -58,7 +59,7 @@ def of_kept(job: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> list[dict[s
 def write(connection: Connection, made: list[dict[str, Any]]) -> None:
     """Write events within the caller's transaction."""
     if made:
-        connection.execute(_INSERT, made)
+        _INSERT(connection, made)
         if connection.dialect.name == "postgresql" and any(each["kind"] in _WAKING for each in made):
             connection.execute(_NOTIFY)
 
@@ -82,7 +83,7 @@ def tell_kept(connection: Connection, job: str, rows: Iterable[tuple[str, dict[s
     write(connection, of_kept(job, rows))
 
 
-_INSERT = insert(events)
+_INSERT = Prepared(insert(events).inline(), ("job", "kind", "data", "at"))
 _NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', '')")
 _WAKING = frozenset(("queued", "waiting", "decided", "cancelled", "done", "error"))
 

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, insert, text
 from devops_agent.errors import RequestError
 from devops_agent.jobs import audit, experience, feed, logs, search
 from devops_agent.jobs.journal import Draft, synchronous, write
+from devops_agent.jobs.prepared import Prepared
 from devops_agent.jobs.rows import Batch
 from devops_agent.jobs.tables import batches, jobs
 from devops_agent.model import SCHEMA_VERSION, Incident, Report, now
@@ -25,10 +26,10 @@ from devops_agent.report import called
 
 HERE = ("cli", "python")
 """Sources whose jobs are worked on by the process that submits them: they stay on its machine."""
-_BATCH = insert(batches)
-_JOB = insert(jobs)
+_BATCH = Prepared(insert(batches).inline(), ("id", "created", "requester", "size"))
+_JOB = Prepared(insert(jobs).inline(), jobs.columns.keys())
+_EMPTY = dict.fromkeys(jobs.columns.keys())
 _PRESENT = text("SELECT extract(epoch FROM clock_timestamp()) - 0.1")  # due even by a clock that is slightly behind
-_LATER = ("started", "finished", "outcome", "cause", "error", "waiting")
 
 
 @dataclass
@@ -61,6 +62,7 @@ def order(incidents: Sequence[Incident], requester: str = "", options: dict[str,
     stamp = moment.timestamp()
     rows = [
         {
+            **_EMPTY,
             "id": batch if len(incidents) == 1 else f"{batch}_{number}",
             "batch": batch,
             "number": number,
@@ -76,7 +78,6 @@ def order(incidents: Sequence[Incident], requester: str = "", options: dict[str,
             "version": SCHEMA_VERSION,
             "place": incident.place,
             "machine": socket.gethostname() if incident.source in HERE else None,
-            **dict.fromkeys(_LATER),
         }
         for number, incident in enumerate(incidents, 1)
     ]
@@ -99,14 +100,18 @@ def ended(made: Report) -> dict[str, Any]:
 def tell_ended(connection: Connection, job: str, made: Report, values: dict[str, Any]) -> None:
     """All that is noted elsewhere when a job ends, within the transaction that ends it."""
     search.note_answered(connection, job, made, values)
+    _count(connection, job, made, values)
+
+
+def _count(connection: Connection, job: str, made: Report, values: dict[str, Any]) -> None:
     experience.count(connection, job, made)
     feed.tell(connection, job, values["status"], {key: values[key] for key in ("outcome", "cause", "title")})
 
 
 def put(connection: Connection, orders: Sequence[Order]) -> None:
     """Write orders within a transaction; walks that were made already come with what they kept."""
-    connection.execute(
-        _BATCH,
+    _BATCH(
+        connection,
         [
             {
                 "id": each.batch.id,
@@ -121,7 +126,7 @@ def put(connection: Connection, orders: Sequence[Order]) -> None:
     if connection.dialect.name == "postgresql":
         due = connection.execute(_PRESENT).scalar()
         rows = [{**row, "due": due} for row in rows]
-    connection.execute(_JOB, rows)
+    _JOB(connection, rows)
     logs.keep(connection, {row["id"]: i for o in orders for row, i in zip(o.rows, o.incidents, strict=True)})
     said = [
         (row["id"], "submitted", each.requester or "unknown", {"title": row["title"]})
@@ -137,14 +142,12 @@ def put(connection: Connection, orders: Sequence[Order]) -> None:
     walked = {job: one for each in orders for job, one in each.walked.items()}
     told += [feed.event(job, "running") for job in walked]
     feed.write(connection, told)
-    search.note_queued(
-        connection, [row for each in orders for row in each.rows], [i for o in orders for i in o.incidents]
-    )
+    made = {job: one.made for job, one in walked.items() if one.made is not None}
+    search.note_new(connection, rows, [i for o in orders for i in o.incidents], made)
     write(connection, {job: one.draft for job, one in walked.items()})
     values = {row["id"]: row for row in rows}
-    for job, one in walked.items():
-        if one.made is not None:
-            tell_ended(connection, job, one.made, values[job])
+    for job, report in made.items():
+        _count(connection, job, report, values[job])
 
 
 def _with_end(row: dict[str, Any], walked: Walked | None) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
-from sqlalchemy import Engine, Select, func, select, update
+from sqlalchemy import Connection, Engine, bindparam, func, select, update
 
 from devops_agent.errors import Suspended
 from devops_agent.jobs import audit
 from devops_agent.jobs.database import alone
 from devops_agent.jobs.journal import TooEarly
+from devops_agent.jobs.prepared import Prepared
 from devops_agent.jobs.store import FINISHED, Claim
 from devops_agent.jobs.tables import jobs, reading
 from devops_agent.model import Digest, now
@@ -27,6 +28,16 @@ POLL_SECONDS = 0.3
 
 _PASSING = frozenset({"pid", "line", "column", "seconds", "time", "duration", "size", "count"})
 """Groups of signatures that differ from one occurrence to the next."""
+
+
+_OPEN = Prepared(
+    select(jobs.c.id)
+    .where(jobs.c.fingerprint == bindparam("like"), jobs.c.joined.is_(None))
+    .where(*(jobs.c.status != ended for ended in FINISHED))
+    .where(jobs.c.id != bindparam("this"), jobs.c.created > bindparam("since"))
+    .order_by(jobs.c.created, jobs.c.id)
+    .limit(1)
+)
 
 
 class Joins:
@@ -52,7 +63,7 @@ class Joins:
         self.leader = self._joined()
         if self.leader is None and self.quick:
             with reading(self.engine) as connection:
-                if connection.execute(self._open(self._key)).first() is None:
+                if self._open(connection, self._key) is None:
                     return False
         if self.leader is None:
             self._write(self._key)
@@ -62,7 +73,7 @@ class Joins:
         """The same for a job that is not in the database: TooEarly where there is an open incident to join."""
         if self.claim.incident.source in SOURCES and digest.failing and digest.hits:
             with reading(self.engine) as connection:
-                if connection.execute(self._open(_key(digest, self.claim.incident.place))).first() is not None:
+                if self._open(connection, _key(digest, self.claim.incident.place)) is not None:
                     raise TooEarly("it repeats an open incident")
         return False
 
@@ -95,15 +106,11 @@ class Joins:
         with self.engine.begin() as connection:
             connection.execute(update(jobs).where(jobs.c.id == self.claim.id).values(joined=None))
 
-    def _open(self, fingerprint: str) -> Select[tuple[str]]:
+    def _open(self, connection: Connection, fingerprint: str) -> str | None:
         """The open job that wrote this fingerprint first."""
-        return (
-            select(jobs.c.id)
-            .where(jobs.c.fingerprint == fingerprint, jobs.c.status.not_in(FINISHED), jobs.c.joined.is_(None))
-            .where(jobs.c.id != self.claim.id, jobs.c.created > now().timestamp() - WINDOW_SECONDS)
-            .order_by(jobs.c.created, jobs.c.id)
-            .limit(1)
-        )
+        since = now().timestamp() - WINDOW_SECONDS
+        found = _OPEN(connection, {"like": fingerprint, "this": self.claim.id, "since": since}).first()
+        return None if found is None else str(found[0])
 
     def _write(self, fingerprint: str) -> None:
         """Write down this job's fingerprint, and the open job that wrote the same one before, if there is one.
@@ -115,7 +122,7 @@ class Joins:
             alone(connection, f"join {fingerprint}")
             mine = jobs.c.id == self.claim.id
             connection.execute(update(jobs).where(mine).values(fingerprint=fingerprint))
-            found = connection.execute(self._open(fingerprint)).scalar()
+            found = self._open(connection, fingerprint)
             if found is None:
                 return
             connection.execute(update(jobs).where(mine).values(joined=found))

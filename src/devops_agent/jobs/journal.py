@@ -14,20 +14,21 @@ from sqlalchemy import Connection, Engine, bindparam, insert, select
 from devops_agent.errors import LeaseLost
 from devops_agent.jobs import audit, feed
 from devops_agent.jobs.database import patiently
+from devops_agent.jobs.prepared import Prepared
 from devops_agent.jobs.tables import jobs, journal, reading
 from devops_agent.model import now
 
 GATHER_SECONDS = 0.25
 CERTAIN_SECONDS = 5.0
 """So long after the database said so a job is taken to be still ours; well below the time of a lease."""
-_ALL = select(journal.c.key, journal.c.value).where(journal.c.job == bindparam("of")).order_by(journal.c.id)
+_ALL = Prepared(select(journal.c.key, journal.c.value).where(journal.c.job == bindparam("of")).order_by(journal.c.id))
 
 
 class _Read:
     """What was kept for a job, read once."""
 
     def __init__(self, connection: Connection, job: str) -> None:
-        rows = connection.execute(_ALL, {"of": job})
+        rows = _ALL(connection, {"of": job})
         self._kept: dict[str, str] = {row[0]: row[1] for row in rows}
         self.job = job
 
@@ -177,7 +178,7 @@ class FencedJournal(Draft):
         self._written = time.monotonic()
 
 
-_INSERT = insert(journal)
+_INSERT = Prepared(insert(journal).inline(), ("job", "key", "value", "at"))
 
 
 def write(connection: Connection, drafts: Mapping[str, Draft]) -> None:
@@ -185,7 +186,7 @@ def write(connection: Connection, drafts: Mapping[str, Draft]) -> None:
     rows = [row for job, draft in drafts.items() for row in draft.rows(job)]
     if not rows:
         return
-    connection.execute(_INSERT, rows)
+    _INSERT(connection, rows)
     kept = {job: [(key, value) for key, value, _ in draft.gathered] for job, draft in drafts.items()}
     audit.extend(connection, [entry for job, pairs in kept.items() for entry in audit.of_kept(job, pairs)])
     feed.write(connection, [event for job, pairs in kept.items() for event in feed.of_kept(job, pairs)])

@@ -120,20 +120,27 @@ class Worker:
         """Whether walks that only look end within moments."""
         return quick(self.agent)
 
-    def answer(self, one: Order) -> dict[str, Report]:
+    def answer(self, one: Order, walked: Callable[[], None]) -> dict[str, Report]:
         """Walk new jobs in memory, before they are in the database, and write them with what came of it: for whoever
-        waits for the answer. Those that act, ask or repeat an open incident go on as jobs; they have no report yet."""
+        waits for the answer. Those that act, ask or repeat an open incident go on as jobs; they have no report yet.
+        `walked` is called when only the writing is left to do."""
         made: dict[str, Report] = {}
-        for row, incident in zip(one.rows, one.incidents, strict=True):
-            claim = Claim(row["id"], 1, incident, json.loads(row["options"]), SCHEMA_VERSION, 0, fresh=True)
-            one.walked[claim.id] = walked = self._answer(claim)
-            if walked.made is not None:
-                made[claim.id] = walked.made
+        try:
+            self._answer_all(one, made)
+        finally:
+            walked()
         self.jobs.add(one)
         for each in made.values():
             baselines.remember(each, self.data_dir)
             _tell(each)
         return made
+
+    def _answer_all(self, one: Order, made: dict[str, Report]) -> None:
+        for row, incident in zip(one.rows, one.incidents, strict=True):
+            claim = Claim(row["id"], 1, incident, json.loads(row["options"]), SCHEMA_VERSION, 0, fresh=True)
+            one.walked[claim.id] = walked = self._answer(claim)
+            if walked.made is not None:
+                made[claim.id] = walked.made
 
     def _answer(self, claim: Claim) -> Walked:
         draft = Draft()

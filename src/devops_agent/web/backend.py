@@ -225,10 +225,7 @@ class Backend:
         worker = self._workers.worker if self._workers is not None else None
         if worker is None or not short or not worker.quick or not self._walks.acquire(timeout=PATIENCE):
             return self.jobs.add(one), {}
-        try:
-            return one.batch, worker.answer(one)
-        finally:
-            self._walks.release()
+        return one.batch, worker.answer(one, self._walks.release)
 
     def order(self, scenarios: Sequence[Scenario]) -> Order:
         """A job for each scenario, not written yet."""
