@@ -30,7 +30,8 @@ def hear(hook: Hook, headers: Mapping[str, str], raw: bytes) -> Heard:
 
 
 def _body(headers: Mapping[str, str], raw: bytes) -> Any:
-    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+    form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    if form and raw.startswith(b"payload="):
         found = parse_qs(raw.decode("utf-8", "replace"), max_num_fields=20).get("payload", [""])
         raw = found[0].encode()
     try:
