@@ -228,6 +228,7 @@ def test_a_draft_that_would_name_other_incidents_says_so(ring: Ring) -> None:
         drafts.keep(store, draft, ring.folder / "own" / "other.yaml", "rita")
 
 
+@pytest.mark.slow
 def test_on_the_command_line_nothing_is_written_unless_somebody_says_so(ring: Ring) -> None:
     _, job = solved(ring, ring.breaks(3107, 4711), Knowing("4711"))
     environment = {**os.environ, "DEVOPS_AGENT_DATA_DIR": str(ring.folder / "data")}

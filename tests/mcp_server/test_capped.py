@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devops_agent.mcp.capped import MOST, capped
 
 VALUES = st.recursive(
     st.none() | st.integers() | st.text(max_size=50),
-    lambda inner: st.lists(inner, max_size=9) | st.dictionaries(st.text(max_size=9), inner, max_size=9),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner, max_size=5),
+    max_leaves=12,
 )
 
 
-@given(st.dictionaries(st.text(max_size=9), VALUES, max_size=9), st.integers(200, 2000))
+@settings(max_examples=40)
+@given(st.dictionaries(st.text(max_size=5), VALUES, max_size=5), st.integers(200, 2000))
 def test_never_more_than_was_asked_for(value: dict[str, object], most: int) -> None:
     made = capped(value, most)
     assert len(json.dumps(made, ensure_ascii=False)) <= most + 200

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from devops_agent.planners.backtest import Backtest, Stored, backtest, split
 from devops_agent.planners.examples import losing
 from devops_agent.planners.generalise import candidates
 from devops_agent.planners.reasons import Seen, Sources, seen
+from devops_agent.runbooks.lines import compiled
 from devops_agent.runbooks.lint import lint
 from devops_agent.runbooks.load import Library
 from devops_agent.tools.base import Tool
@@ -29,6 +30,7 @@ LINES = 3
 TRIALS = 4
 """How often a pattern that disturbs others is replaced by a narrower one."""
 _OPPOSITE = {"==": "!=", "!=": "==", ">=": "<", "<": ">=", ">": "<=", "<=": ">"}
+_STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _LEFT_OUT = frozenset({"wait_until", "run_check"})
 
 
@@ -238,12 +240,25 @@ def _tried(
         problems = [f"{each.field}: {each.text}" for each in lint(file, tools, thorough=True)]
         try:
             with_it, without_it, names = split(known, file)
-            trial = backtest(with_it, without_it, names, logs)
+            trial = backtest(with_it, without_it, names, _touched(logs, made["match"]["any"]))
+            trial = replace(trial, logs=len(logs), healthy=sum(each.healthy for each in logs))
             problems += [f"{each.field}: {each.text}" for each in losing(with_it, made["id"])]
         except AgentError as error:
             problems.append(str(error).replace(f"{file}: ", ""))
             trial = Backtest((made["id"],), 0, 0, ())
     return Draft(made["id"], job, text, tuple(problems), tuple(remarks), trial)
+
+
+def _touched(logs: Iterable[Stored], patterns: Iterable[str]) -> Iterator[Stored]:
+    """The logs that a pattern could hit at all (and those in files): the others are what they were without it."""
+    regexes = [compiled(source) for source in patterns]
+    for each in logs:
+        if isinstance(each.log, Path):
+            yield each
+            continue
+        text = _STEERING.sub("", each.log.decode("utf-8", "replace"))
+        if any(regex.search(text) for regex in regexes):
+            yield each
 
 
 def _first(found: Iterable[Any], most: int) -> Iterable[Any]:
@@ -259,8 +274,6 @@ def _hits(regex: re.Pattern[str], text: str) -> bool:
 
 def _other(digest: Digest, patterns: Sequence[str]) -> str:
     """A line of the same log that the patterns do not hit."""
-    from devops_agent.runbooks.lines import compiled
-
     others = (each.text.strip() for each in digest.evidence)
     fit = (each for each in others if len(each) > 5 and not any(compiled(source).search(each) for source in patterns))
     return next(fit, "finished, everything is up")
