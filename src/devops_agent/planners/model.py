@@ -34,6 +34,9 @@ from devops_agent.usage import Usage, total
 
 TURNS = 5
 PROPOSAL = "model/proposal"
+_MORE = 6000
+"""Bytes of further functions that one search may add to those that are offered."""
+
 _AT_ONCE = 8
 """Functions that are answered in one turn; what is called beyond that is told to wait."""
 
@@ -206,8 +209,8 @@ def _answer(talk: _Talk, call: FunctionCall) -> str:
 def _find(talk: _Talk, words: str) -> str:
     found = offer.found(talk.start.tools, words)
     offered = {each.name for each in talk.functions}
-    new = [offer.function(tool) for tool in found if tool.kind == "probe" and tool.name not in offered]
-    talk.functions[0:0] = new
+    new = [tool for tool in found if tool.kind == "probe" and tool.name not in offered]
+    talk.functions[0:0] = offer.functions(new, _MORE)
     return "\n".join(offer.described(tool) for tool in found) or "Nothing fits these words and this place."
 
 

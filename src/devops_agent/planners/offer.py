@@ -16,6 +16,7 @@ from devops_agent.tools.base import Tool
 
 _DESCRIPTION = 110
 _FOUND = 6
+_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 _WORD = re.compile(r"[a-z]{3,}")
 _COMMON = {
     "service_logs": 1.2,
@@ -87,6 +88,8 @@ def functions(tools: Iterable[Tool], room: int) -> list[Function]:
     """The first tools as functions, as many as there is room for."""
     made: list[Function] = []
     for tool in tools:
+        if not _NAME.match(tool.name):
+            continue  # providers refuse the whole request for it
         one = function(tool)
         room -= len(json.dumps([one.name, one.description, one.schema])) + 60
         if room < 0:
