@@ -54,4 +54,8 @@ Exit code 1 after {n} ms
 def small(number: int) -> str:
     """The log of this number."""
     text = LOGS[number % len(LOGS)]
-    return text.replace("{n}", str(100_000 + number)).replace("{d}", str(number % 9 + 1)).replace("{s}", f"{number % 60:02}")
+    return (
+        text.replace("{n}", str(100_000 + number))
+        .replace("{d}", str(number % 9 + 1))
+        .replace("{s}", f"{number % 60:02}")
+    )

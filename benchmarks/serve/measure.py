@@ -50,7 +50,7 @@ def main() -> None:
         figures["ready"] = {"peer": round(peer.ready, 2), "agent": round(agent.ready, 2)}
         rest = {"agent": agent.memory(), "peer": peer.memory()}
         pairs = (
-            ("sync", ("GET", "/bare", None), ("POST", "/process_errors", body)),
+            ("sync", ("POST", "/bare", body), ("POST", "/process_errors", body)),
             ("async", ("POST", "/row", body), ("POST", "/process_errors_async", body)),
         )
         for name, theirs, ours in pairs:
@@ -100,7 +100,7 @@ def servers(folder: Path, processes: int) -> Iterator[tuple[Server, Server]]:
     started = []
     try:
         for words, address in (
-            ([sys.executable, str(HERE / "peer.py"), "{port}"], "/bare"),
+            ([sys.executable, str(HERE / "peer.py"), "{port}"], "/health"),
             ([sys.executable, "-m", "devops_agent", "serve", "--port", "{port}"], "/health"),
         ):
             port = free_port()
@@ -154,7 +154,10 @@ def compare(name: str, peer: Server, theirs: tuple, agent: Server, ours: tuple, 
         "agent_per_second": round(statistics.median(each for _, each in rounds), 1),
         "agent_cpu_ms": round(statistics.median(cpu["agent"]), 2),
         "peer_cpu_ms": round(statistics.median(cpu["peer"]), 2),
-        **{f"p{at}_ms": round(latencies[min(len(latencies) - 1, len(latencies) * at // 100)] * 1000, 1) for at in (50, 95, 99)},
+        **{
+            f"p{at}_ms": round(latencies[min(len(latencies) - 1, len(latencies) * at // 100)] * 1000, 1)
+            for at in (50, 95, 99)
+        },
     }
     print(f"{name}: {found}", flush=True)
     return found

@@ -1,6 +1,6 @@
 """What the service is compared with: the least that Flask can do, under the same gunicorn.
 
-`/bare` answers a constant. `/row` commits one row of a SQLite file (WAL, `synchronous=FULL`, by the standard library's
+`/bare` reads the request and answers in the form of the contract. `/row` commits one row of a SQLite file (WAL, `synchronous=FULL`, by the standard library's
 driver, one connection a thread) and answers with its number.
 """
 
@@ -22,9 +22,18 @@ FILE = Path(os.environ.get("PEER_FILE", "peer.db"))
 _own = threading.local()
 
 
-@app.get("/bare")
-def bare():
+@app.get("/health")
+def health():
     return {"status": "ok"}
+
+
+@app.post("/bare")
+def bare():
+    errors = request.get_json()["errors"]
+    rows = [
+        {"scenario_id": at, "status": "success", "error_context": each["context"]} for at, each in enumerate(errors)
+    ]
+    return {"status": "completed", "total_scenarios": len(rows), "results": rows}
 
 
 @app.post("/row")

@@ -16,10 +16,14 @@ def hits(text: Text, signatures: Signatures, excerpt: Excerpt) -> tuple[Hit, ...
     """One hit per pattern that counts, most decisive first."""
     redactor = Redactor()
     results = []
+    shown: dict[tuple[str, int], str] = {}
     for found in signatures.find([message.text for message in text.messages]):
         best = max(found.lines, key=lambda index: (excerpt.weight(index), -index))
         line = text.messages[best].text
-        masked = redactor.text(line)
+        known = (line, redactor.known)
+        if known not in shown:
+            shown[known] = redactor.text(line)
+        masked = shown[known]
         pattern = found.pattern
         match = signatures.regex(found.index).search(line)
         kept = sorted(sorted(found.lines, key=lambda index: (-excerpt.weight(index), index))[:KEPT])

@@ -116,6 +116,11 @@ class Redactor:
             at = stop + 1
 
     @property
+    def known(self) -> int:
+        """How many secrets it has seen so far."""
+        return len(self._known)
+
+    @property
     def repeatable(self) -> bool:
         """Whether there are secrets that `again` would look for."""
         return any(len(secret) >= _REPEATED for secret in self._known)

@@ -42,6 +42,7 @@ class Signatures:
         self._grams: Grams | None = None
         self._holding: dict[str, list[int]] = {}
         self._always: frozenset[int] = frozenset()
+        self._by_role: dict[str, dict[str, list[int]]] = {}
         self._by_owner: dict[str, list[int]] = {}
         for index, pattern in enumerate(self.patterns):
             self._by_owner.setdefault(pattern.owner, []).append(index)
@@ -98,11 +99,16 @@ class Signatures:
         wanted = self._possible(text, among)
         results: list[Found] = []
         for owner in dict.fromkeys(self.patterns[index].owner for index in sorted(wanted)):
-            roles: dict[str, list[int]] = {"any": [], "all": [], "none": []}
+            results.extend(self._owner(self._roles(owner), wanted, text))
+        return results
+
+    def _roles(self, owner: str) -> dict[str, list[int]]:
+        roles = self._by_role.get(owner)
+        if roles is None:
+            roles = self._by_role[owner] = {"any": [], "all": [], "none": []}
             for index in self._by_owner[owner]:
                 roles[self.patterns[index].role].append(index)
-            results.extend(self._owner(roles, wanted, text))
-        return results
+        return roles
 
     def prepare(self) -> None:
         """Build the index of all strings now: for who will look through many texts."""

@@ -120,6 +120,7 @@ class Backend:
         from devops_agent import bootstrap
 
         self._given = self._given or bootstrap.build_agent(self.settings)
+        self._given.signatures.prepare()
         bootstrap.check_connections(self.settings, self.connections, self._given)
 
     def start(self) -> None:
