@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -35,6 +36,7 @@ _FILES: dict[str, Any] = {
     },
     "additionalProperties": False,
 }
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _LISTED = [name for name in JobRow.__dataclass_fields__ if name != "repeated"]
 
 
@@ -176,8 +178,10 @@ def _idempotency_key() -> str | None:
     text = request.headers.get("Idempotency-Key")
     if text is None:
         return None
-    if not (0 < len(text) <= 255 and text.isascii() and text.isprintable()):
-        raise Invalid([{"field": "Idempotency-Key", "message": "expected 1 to 255 printable ASCII characters"}])
+    if not _KEY.fullmatch(text):
+        raise Invalid(
+            [{"field": "Idempotency-Key", "message": "expected 1 to 255 printable ASCII characters without blanks"}]
+        )
     return text
 
 

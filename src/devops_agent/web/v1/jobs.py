@@ -11,9 +11,9 @@ from flask.typing import ResponseReturnValue
 from devops_agent.errors import RequestError
 from devops_agent.jobs import experience
 from devops_agent.model import Report
-from devops_agent.web import auth, body
+from devops_agent.web import auth
 from devops_agent.web.api import backend
-from devops_agent.web.body import Scenario
+from devops_agent.web.body import Scenario, clean
 from devops_agent.web.problems import Conflict
 from devops_agent.web.v1.incidents import accepted, as_job, once_accepted, without_paths
 from devops_agent.web.v1.operations import operation
@@ -62,7 +62,7 @@ def get_markdown(job_id: str) -> ResponseReturnValue:
 def cancel_job(job_id: str, body: Because) -> dict[str, Any]:
     """End a job that has not ended. What it has done already stays done; it starts nothing more."""
     jobs = backend().jobs
-    if not jobs.cancel(job_id, auth.caller().called("http"), body.reason or "cancelled"):
+    if not jobs.cancel(job_id, auth.caller().called(_by(body.by)), clean(body.reason) or "cancelled"):
         raise Conflict(f"{job_id} has ended already")
     return as_job(jobs.job(job_id))
 
@@ -91,7 +91,7 @@ def retry_job(job_id: str) -> ResponseReturnValue:
         except OSError:
             raise Conflict(f"{job_id}: its log is not kept any more; send it again") from None
     title = incident.title if incident.titled else ""
-    order = behind.order([Scenario(body.clean(text), title, incident.labels, incident.place)])
+    order = behind.order([Scenario(clean(text), title, incident.labels, incident.place)])
     return accepted(once_accepted(order, f"retry {job_id}"))
 
 
@@ -103,7 +103,7 @@ def name_cause(job_id: str, body: Cause) -> dict[str, Any]:
     jobs = backend().jobs
     by = auth.caller().called(_by(body.by))
     try:
-        said = experience.say(jobs.engine, jobs.report(job_id), body.cause, by, body.reason)
+        said = experience.say(jobs.engine, jobs.report(job_id), body.cause, by, clean(body.reason))
     except RequestError as error:
         raise Conflict(str(error)) from None
     return {
@@ -116,4 +116,4 @@ def name_cause(job_id: str, body: Cause) -> dict[str, Any]:
 
 
 def _by(text: str) -> str:
-    return body.clean(text).strip() or "http"
+    return clean(text).strip() or "http"

@@ -30,13 +30,13 @@ def get_plan(fingerprint: str) -> WaitingPlan:
 @operation("POST", "/plans/<fingerprint>/approve", body=Because, **_DECISION)
 def approve_plan(fingerprint: str, body: Because) -> dict[str, Any]:
     """Allow the plan with this fingerprint."""
-    return _decide(_named(fingerprint), True, Decision(fingerprint=fingerprint, reason=body.reason))
+    return _decide(_named(fingerprint), True, Decision(fingerprint=fingerprint, reason=body.reason, by=body.by))
 
 
 @operation("POST", "/plans/<fingerprint>/deny", body=Because, **_DECISION)
 def deny_plan(fingerprint: str, body: Because) -> dict[str, Any]:
     """Refuse the plan with this fingerprint."""
-    return _decide(_named(fingerprint), False, Decision(fingerprint=fingerprint, reason=body.reason))
+    return _decide(_named(fingerprint), False, Decision(fingerprint=fingerprint, reason=body.reason, by=body.by))
 
 
 @operation("GET", "/jobs/<job_id>/plan", tag="plans", answer=JobPlan, problems=(404,))

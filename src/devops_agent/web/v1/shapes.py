@@ -160,25 +160,22 @@ class IncidentQuery(Query):
 
 
 class Because(Body):
-    """Why."""
+    """Why, and who says so."""
 
     reason: Reason = ""
+    by: Annotated[str, Field(max_length=200, description="who says so; counts only where no keys are used")] = ""
 
 
-class Decision(Body):
-    """A decision about a plan that waits."""
+class Decision(Because):
+    """A decision about the plan that a job waits with."""
 
     fingerprint: Fingerprint | None = None
-    reason: Reason = ""
-    by: Annotated[str, Field(max_length=200, description="who decides; counts only where no keys are used")] = ""
 
 
-class Cause(Body):
+class Cause(Because):
     """What the cause really was."""
 
     cause: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,79}$")]
-    reason: Reason = ""
-    by: Annotated[str, Field(max_length=200, description="who says so; counts only where no keys are used")] = ""
 
 
 class Verdict(Answer):
