@@ -203,3 +203,18 @@ def test_links_are_stored_without_what_opens_them(service):
         (row,) = connection.execute(select(link_rows)).all()
     assert token not in str(row)
     assert token.split(".")[0] not in str(row)
+
+
+def test_where_the_service_has_keys_hooks_and_links_need_none_and_open_nothing_else(service):
+    from devops_agent.jobs import keys
+
+    job, request = waiting(service)
+    keys.create(service.backend.jobs.engine, "root", "admin")
+    address = link(service, job, request)
+    assert service.http.get(f"/jobs/{job}").status_code == 401
+    body = payloads.alertmanager(payloads.alert(instance="db-7:9100"))
+    assert deliver(service, "alertmanager", body, name="am", Host="agent.example").status_code == 202
+    assert service.http.get(address, headers={"Host": "agent.example"}).status_code == 200
+    assert press(service, address).status_code == 200
+    until(lambda: service.backend.jobs.job(job).status == "done")
+    assert service.http.post("/hooks/am", json={}).status_code == 401
