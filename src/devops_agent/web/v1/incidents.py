@@ -179,9 +179,7 @@ def _idempotency_key() -> str | None:
     if text is None:
         return None
     if not _KEY.fullmatch(text):
-        raise Invalid(
-            [{"field": "Idempotency-Key", "message": "expected 1 to 255 printable ASCII characters without blanks"}]
-        )
+        raise Invalid([{"field": "Idempotency-Key", "message": "expected 1 to 255 ASCII characters without blanks"}])
     return text
 
 
