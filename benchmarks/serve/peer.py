@@ -1,7 +1,7 @@
 """What the service is compared with: the least that Flask can do, under the same gunicorn.
 
-`/bare` reads the request and answers in the form of the contract. `/row` commits one row of a SQLite file (WAL, `synchronous=FULL`, by the standard library's
-driver, one connection a thread) and answers with its number.
+`/bare` reads the request and answers in the form of the contract. `/row` commits one row of a SQLite file (WAL,
+`synchronous=FULL`, by the standard library's driver, one connection a thread) and answers with its number.
 """
 
 from __future__ import annotations
