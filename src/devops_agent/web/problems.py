@@ -158,10 +158,10 @@ def told(body: dict[str, Any], status: int, headers: dict[str, str]) -> Response
 
 
 def endpoints(app: Flask) -> list[str]:
-    """What there is, as `METHOD /address`, in the order in which it was registered."""
+    """What there is for programs, and the page: as `METHOD /address`, in the order in which it was registered."""
     return [
         f"{method} {rule.rule.replace('<', '{').replace('>', '}').replace('path:', '')}"
         for rule in app.url_map.iter_rules()
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
-        if rule.endpoint != "static"
+        if rule.endpoint == "pages.dashboard" or not rule.endpoint.startswith("pages.")
     ]

@@ -22,8 +22,9 @@
     }, Math.max(0, 500 - (Date.now() - last)));
   };
   document.addEventListener("htmx:sse:before:message", (event) => { event.preventDefault(); look(); });
-  document.addEventListener("htmx:sse:after:connection", () => look());
+  document.addEventListener("htmx:sse:after:connection", () => { root.classList.remove("offline"); look(); });
   document.addEventListener("htmx:sse:error", () => root.classList.add("offline"));
+  document.addEventListener("htmx:error", () => root.classList.add("offline"));
   document.addEventListener("htmx:after:swap", () => { root.classList.remove("offline"); remember(); title(); });
 
   // The title tells how many plans wait, also in a tab that nobody looks at.
