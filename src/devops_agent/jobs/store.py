@@ -84,6 +84,11 @@ class Jobs:
         self._ended(*(job for job, walked in one.walked.items() if walked.made is not None))
         return made
 
+    @property
+    def crowded(self) -> bool:
+        """Whether jobs are coming in at the moment."""
+        return self._intake.crowded
+
     def enqueue(
         self,
         connection: Connection,
@@ -235,8 +240,9 @@ class Jobs:
 
     def _ended(self, *ended: str) -> None:
         """Tell who wants to know (the exporter of traces) that these jobs have ended."""
-        for job in ended if self.when_ended is not None else ():
-            self.when_ended(job)
+        if self.when_ended is not None:
+            for job in ended:
+                self.when_ended(job)
 
     def _let_go(self, claim: Claim, values: dict[str, Any], made: Report | None, journal: FencedJournal | None) -> None:
         patiently(lambda: self._write_end(claim, values, made, journal))
