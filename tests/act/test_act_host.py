@@ -114,6 +114,23 @@ def test_a_read_only_volume_is_made_writable_and_back(tmp_path, mounted):
     assert box.probe("disk_usage", {"path": str(top)})["read_only"] is True
 
 
+@pytest.mark.parametrize(("documented", "refused"), [("{top}/x", False), ("/srv/other", True), ("", False)])
+def test_a_volume_that_is_written_to_by_mistake_stays_read_only(tmp_path, mounted, documented, refused):
+    top = mounted("archive")
+    subprocess.run(["mount", "-o", "remount,ro", str(top)], check=True)
+    (tmp_path / "app.env").write_text(f"STORE={top}/orders\n")
+    (tmp_path / "app.example").write_text(f"STORE={documented.format(top=top)}\n")
+    entry = {"config": ["app.env"], "templates": ["app.example"]}
+    box = toolbox(tmp_path, volumes={"archive": {"path": "archive"}}, services={"app": entry})
+    seen = box.probe("volume_of", {"path": str(top / "orders"), "short_of": "write"})
+    assert (seen["meant_elsewhere"] == "/srv/other") is refused
+    if refused:
+        with pytest.raises(NotAllowed, match="by its template"):
+            do(box, "remount_writable", volume="archive")
+    else:
+        assert do(box, "remount_writable", volume="archive").status == "succeeded"
+
+
 @pytest.mark.parametrize("state", [1, 3], ids=["clean", "with errors"])
 def test_a_volume_with_errors_in_its_superblock_is_not_made_writable(tmp_path, state):
     top, image = tmp_path / "data", tmp_path / "image"

@@ -43,6 +43,17 @@ def test_the_release_before_is_used_again(site):
     assert site.get(site.port) == 200
 
 
+def test_a_link_to_a_release_that_is_gone_leads_to_one_that_is_there(site):
+    (site.folder / "current").unlink()
+    (site.folder / "current").symlink_to("releases/1.2")
+    site.write("releases/1.1/app.py", (site.folder / "releases/1.0/app.py").read_text())
+    site.sv("restart", "app")
+    said = f"python3: can't open file '{site.folder}/current/app.py': [Errno 2] No such file or directory\n"
+    report = site.handle(said)
+    assert (report["status"], done(report)) == ("resolved", ["use_release", "restart_service"]), report["summary"]
+    assert os.readlink(site.folder / "current") == "releases/1.1"
+
+
 def test_where_the_one_before_fails_too_the_link_comes_back(site):
     source = (site.folder / "releases/1.1/app.py").read_text()
     site.write("releases/1.0/app.py", source)

@@ -6,6 +6,8 @@ import subprocess
 import pytest
 
 from act.handled import Site, done
+from act.places import do, toolbox
+from devops_agent.errors import NotAllowed
 
 REJECTED = """To ../origin.git
  ! [rejected]        main -> main (fetch first)
@@ -127,6 +129,28 @@ def test_pending_migrations_are_applied(database):
 def test_migrations_that_do_not_help_are_no_success(database):
     report = database.handle(MISSING)
     assert report["status"] != "resolved"
+
+
+@pytest.mark.parametrize(
+    ("said", "unfinished"),
+    [
+        ("0003 pending", False),
+        ("dirty: 0003\npending: 0003", True),
+        ("0003 half applied\n0004 pending", True),
+        ("0003 failed\n0004 pending", True),
+        ("dirty: false, pending: 1", False),
+        ("0 failed, 1 pending", False),
+        ("no failed migrations; 0003 pending", False),
+    ],
+)
+def test_what_was_applied_in_part_is_not_gone_on_with(database, said, unfinished):
+    database.write("told", said)
+    database.inventory["migrations"]["status"] = ["cat", "told"]
+    box = toolbox(database.folder, migrations=database.inventory["migrations"])
+    assert box.probe("migration_status", {})["unfinished"] is unfinished
+    if unfinished:
+        with pytest.raises(NotAllowed, match="in part"):
+            do(box, "apply_migrations")
 
 
 def test_where_all_are_applied_a_person_looks(database):

@@ -295,3 +295,16 @@ def test_what_docker_says(state: str, expected: str) -> None:
 def test_what_runit_says(output: str, state: str, pid: int | None) -> None:
     found = seen("runit", output)
     assert (found["state"], found["pid"]) == (state, pid)
+
+
+@pytest.mark.parametrize(
+    ("output", "enabled"),
+    [
+        ("run: sv/shop: (pid 5) 12s\n", True),
+        ("run: sv/shop: (pid 5) 12s, normally down\n", False),
+        ("down: sv/shop: 3s, normally up\n", True),
+        ("down: sv/shop: 3s\n", False),
+    ],
+)
+def test_what_runit_starts_by_itself(output: str, enabled: bool) -> None:
+    assert seen("runit", output)["enabled"] is enabled

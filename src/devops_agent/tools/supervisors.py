@@ -145,7 +145,7 @@ def _runit(host: Host, place: Place, name: str, service: Service) -> Status:
     if word == "down" and "want up" in rest:
         state = "failed"
     status_: Status = {"state": state, "pid": int(pid) if pid else None, "detail": line[:300]}
-    status_["enabled"] = "normally down" not in rest
+    status_["enabled"] = "normally down" not in rest if pid else "normally up" in rest  # sv tells only what differs
     if state == "failed":
         status_["ended"] = _last_change(host, folder(place, service, name))
     return status_ | (_running_for(host, float(seconds)) if word == "run" else {})

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from devops_agent.errors import CommandFailed, NotAllowed
 from devops_agent.inventory import Place
 from devops_agent.model import Run, Wait
-from devops_agent.tools import processes, supervisors
+from devops_agent.tools import processes, settings, supervisors
 from devops_agent.tools.base import Commands, Host, change, probe
 from devops_agent.tools.catalogue.disk import disk_usage
 from devops_agent.tools.catalogue.volumes import cleanable
@@ -32,7 +32,8 @@ def volume_of(
     one, if it is short of what is missing; all that `disk_usage` tells, what its cleanup rules would free, and more.
 
     `how` says what it was chosen by; `volume` is null where the inventory does not name it; `enough` says that
-    cleaning would do; `declared`, `damaged`, `device_read_only` why a read-only one should stay so.
+    cleaning would do; `declared`, `damaged`, `device_read_only` why a read-only one should stay so; `meant_elsewhere`
+    is where the template of what is configured to use this filesystem would have it write instead.
     """
     chosen, how = _chosen(host, place, path, service, short_of)
     usage = _usage(host, place, chosen)
@@ -49,6 +50,7 @@ def volume_of(
         seen = cleanable.call({"host": host, "place": place, "volume": name})
         facts |= {"cleanup_count": seen["count"], "cleanup_bytes": seen["bytes"]}
     facts["enough"] = _enough(facts)
+    facts["meant_elsewhere"] = _meant_elsewhere(host, place, top) if top else None
     return facts | _why_read_only(host, usage["mount"])
 
 
@@ -108,6 +110,8 @@ def _may_be_writable(host: Host, place: Place, volume: str) -> None:
         raise NotAllowed(f"volume {volume!r} is protected by the inventory; it stays read-only")
     if _usage(host, place, top)["mount"] != top:
         raise NotAllowed(f"volume {volume!r} is not mounted at {top}")
+    if elsewhere := _meant_elsewhere(host, place, top):
+        raise NotAllowed(f"what is to write to {top} should write to {elsewhere} by its template")
     why = _why_read_only(host, top)
     if why["declared"]:
         raise NotAllowed(f"/etc/fstab says that {top} is read-only")
@@ -174,6 +178,30 @@ def _uses(host: Host, place: Place, service: str, top: str) -> bool:
         seen += _texts(host, place.path(file))
     below = re.compile(rf"(?<![\w/.-]){re.escape(top)}(?![\w.-])")
     return any(below.search(place.path(one) if one in place.service(service).logs else one) for one in seen if one)
+
+
+def _meant_elsewhere(host: Host, place: Place, top: str) -> str | None:
+    """The path that a template gives a setting which the configuration points below this folder: another one."""
+    for name in place.services_here():
+        entry = place.service(name)
+        held = {key: value for file in entry.config for key, value in _settings(host, place, file) if "/" in value}
+        for file in entry.templates:
+            for key, value in _settings(host, place, file):
+                differs = key in held and held[key] != value and "/" in value
+                if differs and _is_below(place, held[key], top) and not _is_below(place, value, top):
+                    return value
+    return None
+
+
+def _settings(host: Host, place: Place, file: str) -> list[tuple[str, str]]:
+    path = place.path(file)
+    text = settings.text_of(host, path)
+    return [(key, value) for _, key, value in settings.entries(path, text)] if text else []
+
+
+def _is_below(place: Place, value: str, top: str) -> bool:
+    path = place.path(re.sub(r"^[a-z+]+://", "", value))
+    return path == top or path.startswith(f"{top}/")
 
 
 def _texts(host: Host, *paths: str) -> list[str]:
