@@ -15,6 +15,8 @@ from devops_agent.jobs.worker import Worker
 from devops_agent.model import now
 
 log = logging.getLogger("devops_agent.worker")
+GIVE_WAY = 0.03
+"""Seconds between two jobs of a worker while jobs come in: who submits is served first."""
 _RECOVER_EVERY = 5.0
 _FORGET_EVERY = 60.0
 _JUMP_SECONDS = 2.0
@@ -70,6 +72,8 @@ class EmbeddedWorkers:
                 continue
             if not worked:
                 self._rest()
+            elif self.jobs.crowded:
+                self._stop.wait(GIVE_WAY)
 
     def _rest(self) -> None:
         """Sleep until something is submitted or due."""

@@ -9,6 +9,7 @@ import json
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from devops_agent.report import called
 
 HERE = ("cli", "python")
 """Sources whose jobs are worked on by the process that submits them: they stay on its machine."""
+MOMENT = 0.02
 _BATCH = Prepared(insert(batches).inline(), ("id", "created", "requester", "size"))
 _JOB = Prepared(insert(jobs).inline(), jobs.columns.keys())
 _EMPTY = dict.fromkeys(jobs.columns.keys())
@@ -164,8 +166,14 @@ class Intake:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._coming: list[Order] = []
+        self._last = float("-inf")
         self._lock = threading.Lock()
         self._writing = threading.Lock()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether somebody came a moment ago, so that others probably come now."""
+        return time.monotonic() - self._last < MOMENT
 
     def add(self, one: Order) -> Batch:
         """Have an order written; it is on the disk when this returns. Raises what the database raised."""
@@ -194,5 +202,6 @@ class Intake:
     def _commit(self, orders: list[Order]) -> None:
         with self.engine.connect() as connection, synchronous(connection, durable=True), connection.begin():
             put(connection, orders)
+        self._last = time.monotonic()
         for each in orders:
             each.written = True
