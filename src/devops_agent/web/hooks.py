@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, request
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 LARGEST = 26 << 20
 """Bytes of a delivery; the largest that any of the vendors sends has 25 MB."""
 
+log = logging.getLogger("devops_agent.connect")
 blueprint = Blueprint("hooks", __name__)
 
 
@@ -35,10 +37,14 @@ def take(name: str) -> ResponseReturnValue:
     if behind.stopping.is_set():
         raise Busy("the service is being stopped; send it again shortly")
     headers = {key.lower(): value for key, value in request.headers.items()}
-    signatures.prove_sender(hook, headers, request.args)
     request.max_content_length = min(LARGEST, behind.settings.max_body_bytes)
-    raw = body.content()
-    identity = signatures.prove_body(hook, headers, raw)
+    try:
+        signatures.prove_sender(hook, headers, request.args)
+        raw = body.content()
+        identity = signatures.prove_body(hook, headers, raw)
+    except signatures.Unproven as refused:
+        log.warning("hook %s: refused what came from %s: %s", hook.name, request.remote_addr, refused)
+        raise
     heard = vendors.hear(hook, headers, raw)
     try:
         taken = write_down(behind.jobs.engine, hook, heard, heard.identity or identity)
