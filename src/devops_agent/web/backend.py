@@ -132,6 +132,7 @@ class Backend:
                 return
             metrics.follow()
             self._agent = self._given or bootstrap.build_agent(self.settings)
+            bootstrap.check_connections(self.settings, self.connections, self._agent)
             jobs = bootstrap.open_jobs(self.settings)
             if self._work:
                 from devops_agent.jobs.embedded import EmbeddedWorkers
