@@ -109,6 +109,44 @@ def test_what_a_probe_repeats_of_its_arguments_is_not_known_by_that(outward: Out
     outward.require(("address",), {"address": "10.9.9.9"})
 
 
+@pytest.mark.parametrize(
+    ("probe", "asked", "seen"),
+    [
+        ("file_stat", {"path": "/tmp//c2VjcmV0.evil.example"}, {"path": "/tmp/c2VjcmV0.evil.example", "exists": False}),
+        ("file_stat", {"path": "/tmp/x/../c2VjcmV0.evil.example"}, {"path": "/tmp/c2VjcmV0.evil.example"}),
+        (
+            "find_files",
+            {"path": "/tmp", "name": "c2VjcmV0.EVIL.example"},
+            {"top": "/tmp", "asked": "c2VjcmV0.evil.example."},
+        ),
+        (
+            "postgres_query",
+            {"query": "select 'c2Vj' || 'cmV0.evil.example' as x"},
+            {"rows": [{"x": "c2VjcmV0.evil.example"}]},
+        ),
+        ("there__echo", {"text": "c2Vj cmV0"}, {"text": "c2VjcmV0.evil.example"}),
+    ],
+)
+def test_no_probe_can_be_made_to_say_it(
+    outward: Outward, probe: str, asked: dict[str, Any], seen: dict[str, Any]
+) -> None:
+    outward.learn(json.dumps(seen), asked, probe)
+    with pytest.raises(NotAllowed):
+        outward.require(("name",), {"name": "c2VjcmV0.evil.example"})
+    again = Outward(PLACE)
+    words = ", ".join(f"{name}={value}" for name, value in asked.items())
+    again.recall([Evidence(id=f"{probe}({words})#1", source=probe, text="", data=seen)])
+    with pytest.raises(NotAllowed):
+        again.require(("name",), {"name": "c2VjcmV0.evil.example"})
+
+
+def test_what_a_guessed_file_says_is_known(outward: Outward) -> None:
+    outward.learn(
+        json.dumps({"path": "/etc/shop/db.conf", "text": "host=shop-db.lan\nport=5432"}), {"path": "/etc/shop/db.conf"}
+    )
+    outward.require(("address",), {"address": "shop-db.lan"})
+
+
 def test_what_was_seen_before_an_interruption_is_known_after_it(outward: Outward) -> None:
     seen = Evidence(id="read_file(path=app.env)#1", source="read_file", text="", data={"text": "HOST=late.lan"})
     asked = Evidence(

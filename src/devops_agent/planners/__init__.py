@@ -61,7 +61,7 @@ class Probes(Protocol):
 class Look:
     """Asks probes, keeping every answer in the journal, so that a walk after a crash sees what the first one saw.
 
-    `learn` is told what each look showed and what it was asked with.
+    `learn` is told what each look showed, what it was asked with, and who was asked.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Look:
         toolbox: Probes,
         run: Run,
         failing: tuple[str, ...] = (),
-        learn: Callable[[str, dict[str, Any]], None] | None = None,
+        learn: Callable[[str, dict[str, Any], str], None] | None = None,
     ) -> None:
         self.place = toolbox.place
         self._learn = learn
@@ -85,7 +85,7 @@ class Look:
         number = self._asked[call] = self._asked.get(call, 0) + 1
         evidence = self._run.step(f"look/{call}#{number}", self._ask, f"{call}#{number}", probe, args)
         if self._learn is not None:
-            self._learn(json.dumps(evidence.data, default=str) if evidence.data is not None else "", args)
+            self._learn(json.dumps(evidence.data, default=str) if evidence.data is not None else "", args, probe)
         self.seen.append(evidence)
         return evidence
 

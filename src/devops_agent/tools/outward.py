@@ -37,6 +37,8 @@ _METADATA = tuple(
 _METADATA_NAMES = re.compile(
     r"(?:^|\.)metadata(?:\.google\.internal|\.goog|\.azure\.internal)?$|^instance-data(?:\.|$)"
 )
+_TOKENS = re.compile(r"[\w.-]+")
+_FREE = frozenset({"query", "sql", "expression"})
 _LEAST = 4
 """Shorter words carry nothing away."""
 
@@ -67,14 +69,19 @@ class Outward:
         self._seen: list[str] = []
         self._made_up: set[str] = set()
 
-    def learn(self, text: str, asked: Mapping[str, Any] | None = None) -> None:
-        """Remember what was seen. What stands in it only because it was asked with (`asked`) is not known by that."""
-        for word in _words(asked or {}):
-            if len(word) >= _LEAST and not self._stands(word.lower()):
-                self._made_up.add(word.lower())
+    def learn(self, text: str, asked: Mapping[str, Any] | None = None, probe: str = "") -> None:
+        """Remember what was seen. What stands in it only because it was asked with (`asked`) is not known by that, and
+        nothing is where the question can make its own answer (a query, a tool of another server)."""
+        for value in _words(asked or {}):
+            for word in (value.lower(), *_TOKENS.findall(value.lower())):
+                if len(word) >= _LEAST and not self._stands(word):
+                    self._made_up.add(word)
+        if "__" in probe or _FREE & set(asked or {}):
+            return
         text = text.lower()
-        for word in self._made_up:
-            text = text.replace(word, " ")
+        for word in sorted(self._made_up, key=len, reverse=True):
+            if word in text:
+                text = re.sub(rf"(?<![\w.-]){re.escape(word)}" + (r"(?![\w-])" if "/" not in word else ""), " ", text)
         self._seen.append(text)
 
     def reported(self, digest: Digest) -> None:
@@ -84,8 +91,9 @@ class Outward:
     def recall(self, looked: Iterable[Evidence]) -> None:
         """Remember what was seen before the walk was interrupted; what it was asked with stands in the ids."""
         for each in looked:
-            words = re.split(r"(?:^|, )\w+=", each.id.partition("(")[2].rpartition(")#")[0])
-            self.learn(json.dumps(each.data, default=str) if each.data else "", {"": words})
+            words = re.split(r"(?:^|, )(\w+)=", each.id.partition("(")[2].rpartition(")#")[0])
+            asked = dict(zip(words[1::2], words[2::2], strict=False))
+            self.learn(json.dumps(each.data, default=str) if each.data else "", asked, each.source)
 
     def require(self, names: Iterable[str], args: Mapping[str, Any]) -> None:
         """Raise NotAllowed where one of these arguments would carry something outside, or asks a metadata service."""
