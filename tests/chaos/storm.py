@@ -23,7 +23,7 @@ from devops_agent.jobs.tables import host_locks, open_engine
 from devops_agent.jobs.tables import jobs as table
 from devops_agent.model import Incident
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "45"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "40"))
 """How long each storm lasts; CHAOS_SECONDS=180 for the long one."""
 MOST_OPEN = 40
 """No new jobs while so many are open: a busy machine is kept busy, and not buried."""

@@ -135,7 +135,7 @@ def test_the_clock_is_moved(tmp_path, kind):
         with Storm(url, tmp_path, workers=2) as storm:
             for offset in (0, 3600, -7200, 86400, -30, 0):
                 (tmp_path / "clock").write_text(str(offset))
-                time.sleep(4)
+                time.sleep(3)
                 storm.kill_one()
             storm.settle()
             told(f"{kind}, clock moved", storm.check())
