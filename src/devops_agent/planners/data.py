@@ -39,14 +39,14 @@ def cut(text: str, width: int) -> str:
     return f"{text[:head]} …[{len(text) - width} characters cut]… {text[len(text) - (width - head) :]}"
 
 
-def result(name: str, value: Any) -> str:
-    """What a function answered, as one JSON object marked as data, with long texts and lists cut in their middle."""
+def result(name: str, value: Any, room: int = RESULT) -> str:
+    """What a function answered, as one JSON object with its id; long texts and lists are cut in their middle."""
     for text, items in _LIMITS:
         made = {"id": name, "data": _small(value, text, items)}
         body = json.dumps(made, ensure_ascii=False, separators=(",", ":"), default=str)
-        if len(body) <= RESULT:
+        if len(body) <= room:
             return body
-    return cut(body, RESULT)
+    return cut(body, room)
 
 
 def same(quote: str, text: str) -> bool:

@@ -37,6 +37,9 @@ PROPOSAL = "model/proposal"
 _MORE = 6000
 """Bytes of further functions that one search may add to those that are offered."""
 
+_ANSWERS = 12_000
+"""Characters of all answers to the calls of one turn."""
+
 _AT_ONCE = 8
 """Functions that are answered in one turn; what is called beyond that is told to wait."""
 
@@ -131,8 +134,9 @@ class ModelPlanner:
                 return Thought(trouble="it wrote text instead of calling a function, also when told")
             talk.silent = True
             talk.messages.append(Message("user", "Call a function: `conclude`, or one to look with."))
+        room = min(data.RESULT, _ANSWERS // max(1, min(len(call.calls), _AT_ONCE)))
         for number, each in enumerate(call.calls):
-            text = _answer(talk, each) if number < _AT_ONCE else "Too many at once: this call was not made."
+            text = _answer(talk, each, room) if number < _AT_ONCE else "Too many at once: this call was not made."
             talk.messages.append(Message("function", text, call=each.id, name=each.name))
         return None
 
@@ -179,7 +183,7 @@ def _kept(look: Looking, turn: int, judge: Any) -> Verdict:
     return Verdict(**(look.keep(f"model/{turn}/verdict", record).data or {}))
 
 
-def _answer(talk: _Talk, call: FunctionCall) -> str:
+def _answer(talk: _Talk, call: FunctionCall, room: int) -> str:
     """What a function that the model called answers: data, or what is wrong with the call."""
     if call.args is None:
         return f"The arguments are no JSON object: {data.line(call.raw, 100)}"
@@ -201,7 +205,7 @@ def _answer(talk: _Talk, call: FunctionCall) -> str:
     if seen.data is None:
         text = json.dumps({"id": seen.id, "error": data.line(seen.text, 400)}, ensure_ascii=False)
     else:
-        text = data.result(seen.id, seen.data)
+        text = data.result(seen.id, seen.data, room)
     talk.start.shown[seen.id] = text
     return text
 
