@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, and_, case, func, select
 
+from devops_agent.jobs.spending import ALL
 from devops_agent.jobs.tables import jobs, reading, spendings
 from devops_agent.model import UNKNOWN, now
 
@@ -74,9 +75,8 @@ def costs(engine: Engine, count: int = 30) -> list[tuple[date, float]]:
     """What models cost on each of the last days, in US dollars; nothing where none was asked."""
     today = now().astimezone(UTC).date()
     dates = [today - timedelta(days=back) for back in range(count - 1, -1, -1)]
-    spent = func.sum(spendings.c.dollars)
-    together = (spendings.c.account == "", spendings.c.day >= dates[0].isoformat())
-    query = select(spendings.c.day, spent).where(*together).group_by(spendings.c.day)
+    these = (spendings.c.account == ALL, spendings.c.day >= dates[0].isoformat())
+    query = select(spendings.c.day, spendings.c.dollars).where(*these)
     with reading(engine) as connection:
         sums: dict[str, float] = {row[0]: float(row[1] or 0) for row in connection.execute(query)}
     return [(each, sums.get(each.isoformat(), 0.0)) for each in dates] if sums else []
