@@ -7,6 +7,7 @@ says never holds an address or a token.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import logging
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ from devops_agent.model import now
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 15.0
 MARK = "<!-- devops-agent {} -->"
+"""By which our comment is found again; made with the hook's secret, so that nobody can put another one in its place."""
 PAGES = 3
 """Pages of a hundred comments that are looked through for one of ours whose number was lost."""
 
@@ -64,7 +66,10 @@ def by_apprise(target: Target, message: Message) -> None:
     kinds = {"resolved": "success", "no_failure": "success", "error": "failure", "unresolved": "failure"}
     asset = apprise.AppriseAsset(app_id="devops-agent", app_desc="devops-agent", async_mode=False)
     sender = apprise.Apprise(asset=asset)
-    sender.add(target.url.get_secret_value() if target.url else "")
+    url = target.url.get_secret_value() if target.url else ""
+    if "overflow=" not in url:
+        url += ("&" if "?" in url else "?") + "overflow=split"  # what is too long for one message comes in several
+    sender.add(url)
     kind = apprise.NotifyType(kinds.get(message.event, "warning"))
     if not sender.notify(body=message.text, title=message.title, notify_type=kind, body_format="text"):
         raise NotSent("Apprise could not deliver it (the receiver is down, slow or refuses)")
@@ -108,6 +113,7 @@ class Comments:
         self.target = target
         self.door = Door(hook, target.token.get_secret_value() if target.token else None)
         self.kind = hook.kind
+        self._secret = hook.secrets[0]
 
     def put(self, job: str, created: float, labels: dict[str, str], message: Message) -> bool:
         """Write or change the comment; False where the incident has no change, or one that was created later speaks
@@ -119,7 +125,7 @@ class Comments:
         thread = hashlib.sha256(f"{change[0]}\n{about}".encode()).hexdigest()
         if not self._is_newest(thread, job, created):
             return False
-        mark = MARK.format(thread[:16])
+        mark = MARK.format(hmac.new(self._secret.encode(), thread.encode(), hashlib.sha256).hexdigest()[:24])
         body = f"{mark}\n{message.markdown}"[:60_000]
         try:
             self._write(change, thread, mark, body)
