@@ -142,6 +142,21 @@ def test_what_is_gone_for_good_or_too_old_is_given_up_with_the_reason(tmp_path, 
         alarm(service)
         until(lambda: [row[1] for row in states(service)] == ["failed", "failed"])
         assert any("answered 410" in each for each in problems(service))
+        shown = traffic(tmp_path, "--state", "failed")
+        assert {(row["name"], row["state"]) for row in shown} == {("chat", "failed"), ("wire", "failed")}
+        assert TOKEN not in str(shown)
+        assert traffic(tmp_path, "--state", "sent") == []
+
+
+def traffic(folder, *words):
+    from typer.testing import CliRunner
+
+    from devops_agent.cli.app import build
+
+    given = {"DEVOPS_AGENT_DATA_DIR": str(folder / "data")}
+    done = CliRunner().invoke(build(), ["traffic", "--json", *words], env=given)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
 
 
 def test_what_is_moot_by_the_time_it_can_be_sent_is_not_sent(tmp_path, receiver):
