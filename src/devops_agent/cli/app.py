@@ -41,6 +41,7 @@ def build() -> typer.Typer:
         serving,
         stats,
         tracing,
+        traffic,
         watch,
         working,
     )
@@ -56,7 +57,8 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     app.callback()(_options)
-    for module in (reading, repair, jobs, audit, stats, tracing, serving, working, data, keys, watch, catalogue, mcp):
+    rest = (serving, working, data, keys, watch, traffic, catalogue, mcp)
+    for module in (reading, repair, jobs, audit, stats, tracing, *rest):
         module.register(app)
     return app
 
