@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from devops_agent.errors import RequestError
 from devops_agent.jobs import audit, experience, feed, logs, search
@@ -52,7 +53,12 @@ class Order:
     rows: list[dict[str, Any]]
     walked: dict[str, Walked] = field(default_factory=dict)
     written: bool = False
-    failure: Exception | None = None
+    failure: BaseException | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether every job has come to its end, so that nothing is left to be done."""
+        return all(row["id"] in self.walked and self.walked[row["id"]].made is not None for row in self.rows)
 
 
 def order(incidents: Sequence[Incident], requester: str = "", options: dict[str, Any] | None = None) -> Order:
@@ -176,14 +182,15 @@ class Intake:
         return time.monotonic() - self._last < MOMENT
 
     def add(self, one: Order) -> Batch:
-        """Have an order written; it is on the disk when this returns. Raises what the database raised."""
+        """Have an order written; what is left to do is on the disk when this returns. Raises what the database did."""
         with self._lock:
             self._coming.append(one)
         with self._writing:
             if not one.written and one.failure is None:
                 with self._lock:
                     orders, self._coming = self._coming, []
-                self._write(orders)
+                mine = any(each is one for each in orders)  # else who wrote before us broke off
+                self._write(orders if mine else [one, *orders])
         if one.failure is not None:
             raise one.failure
         return one.batch
@@ -192,15 +199,21 @@ class Intake:
         """All together; where that fails, each on its own, so that none fails for another's sake."""
         try:
             self._commit(orders)
-        except Exception as failure:  # noqa: BLE001  raised again in the thread whose order it is
+        except SQLAlchemyError as failure:
             if len(orders) == 1:
                 orders[0].failure = failure
                 return
             for each in orders:
                 self._write([each])
+        except BaseException as failure:
+            for each in orders:
+                each.failure = failure
+            raise
 
     def _commit(self, orders: list[Order]) -> None:
-        with self.engine.connect() as connection, synchronous(connection, durable=True), connection.begin():
+        """Write; the disk is waited for where somebody is told that a job is accepted, not where all is answered."""
+        durable = not all(each.answered for each in orders)
+        with self.engine.connect() as connection, synchronous(connection, durable), connection.begin():
             put(connection, orders)
         self._last = time.monotonic()
         for each in orders:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, current_app
 
+from devops_agent.errors import AgentError
 from devops_agent.web.auth import public
 
 if TYPE_CHECKING:
@@ -72,9 +73,11 @@ CHECKS: dict[str, Callable[[Backend], str]] = {"database": database, "queue": qu
 
 
 def _works(check: Callable[[Backend], str], backend: Backend) -> str:
+    from sqlalchemy.exc import SQLAlchemyError
+
     begun = time.monotonic()
     try:
         return check(backend)
-    except Exception as error:  # noqa: BLE001  whatever it is: this part does not work
+    except (SQLAlchemyError, OSError, AgentError) as error:
         current_app.logger.warning("readyz: %s: %s", check.__name__, error)
         return f"does not work ({type(error).__name__} after {time.monotonic() - begun:.1f} seconds)"

@@ -1,0 +1,78 @@
+"""New jobs come in together: durably, all of them, and none for another's sake not."""
+
+import threading
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from devops_agent.jobs import intake
+from devops_agent.jobs.intake import order
+from devops_agent.jobs.store import Jobs
+from devops_agent.jobs.tables import open_engine
+from devops_agent.model import Incident
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    return Jobs(open_engine(f"sqlite:///{tmp_path / 'jobs.db'}"))
+
+
+def incident(text):
+    return Incident(id="inc_1", title=text, log=text)
+
+
+def together(jobs, orders):
+    """Add all at the same time; what each thread got."""
+    found = {}
+
+    def add(number):
+        try:
+            found[number] = jobs.add(orders[number])
+        except (IntegrityError, ZeroDivisionError) as failure:
+            found[number] = failure
+
+    with jobs._intake._writing:
+        threads = [threading.Thread(target=add, args=(number,)) for number in range(len(orders))]
+        for thread in threads:
+            thread.start()
+        while len(jobs._intake._coming) < len(orders):
+            pass
+    for thread in threads:
+        thread.join(30)
+    return found
+
+
+def test_who_comes_together_is_written_together(jobs, monkeypatch):
+    written = []
+    put = intake.put
+    monkeypatch.setattr(
+        intake, "put", lambda connection, orders: (written.append(len(orders)), put(connection, orders))
+    )
+    orders = [order([incident(f"{number}a"), incident(f"{number}b")], "http") for number in range(8)]
+    found = together(jobs, orders)
+    assert written == [8]
+    assert [jobs.batch(found[number].id).jobs[1].title for number in range(8)] == [f"{number}b" for number in range(8)]
+    assert len(jobs.list()) == 16
+
+
+def test_none_fails_for_anothers_sake(jobs):
+    taken = order([incident("first")])
+    jobs.add(taken)
+    again = order([incident("again")])
+    again.rows[0]["id"] = taken.rows[0]["id"]
+    found = together(jobs, [order([incident("good")]), again, order([incident("fine")])])
+    assert isinstance(found[1], IntegrityError)
+    assert {each.title for each in jobs.list()} == {"first", "good", "fine"}
+
+
+def test_who_breaks_off_takes_nobody_along_silently(jobs, monkeypatch):
+    def broken(connection, orders):
+        raise ZeroDivisionError
+
+    put = intake.put
+    monkeypatch.setattr(intake, "put", broken)
+    found = together(jobs, [order([incident("one")]), order([incident("two")])])
+    assert all(isinstance(each, ZeroDivisionError) for each in found.values())
+    monkeypatch.setattr(intake, "put", put)
+    assert jobs.add(order([incident("three")])).jobs
+    assert [each.title for each in jobs.list()] == ["three"]
