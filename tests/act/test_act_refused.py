@@ -58,16 +58,6 @@ def test_a_server_that_is_down_is_started(site):
     assert site.get(site.front) == 200
 
 
-def test_a_server_that_was_switched_off_is_not_switched_on(site):
-    build(site, asks=site.back)
-    assert eventually(lambda: site.get(site.front) == 200)
-    site.write("sv/back/down", "")
-    site.sv("down", "back")
-    report = site.handle(log(site, site.back))
-    assert (report["status"], done(report)) == ("needs_person", []), report["summary"]
-    assert site.pid("back") == 0
-
-
 @pytest.mark.parametrize("template", [False, True])
 def test_a_client_that_asks_at_the_wrong_port_is_put_right(site, template):
     build(site, asks=site.wrong, template=site.back if template else None)
