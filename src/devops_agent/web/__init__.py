@@ -22,7 +22,20 @@ def create_app(
     from werkzeug.middleware.proxy_fix import ProxyFix
 
     from devops_agent.config import load_settings
-    from devops_agent.web import api, auth, decisions, headers, metrics, origins, pages, problems, ready, reports, v1
+    from devops_agent.web import (
+        api,
+        auth,
+        decisions,
+        headers,
+        metrics,
+        oidc,
+        origins,
+        pages,
+        problems,
+        ready,
+        reports,
+        v1,
+    )
     from devops_agent.web import hooks as incoming
     from devops_agent.web import links as decided_by_link
     from devops_agent.web.backend import Backend
@@ -48,4 +61,5 @@ def create_app(
     for part in (api, ready, decisions, reports, pages, incoming, decided_by_link):
         app.register_blueprint(part.blueprint)
     v1.register(app)
+    oidc.register(app, settings)
     return app

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from devops_agent.jobs.keys import Key
     from devops_agent.web.backend import Backend
-    from devops_agent.web.oidc import Provider
 
 Role = Literal["viewer", "responder", "approver", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -93,7 +92,6 @@ class Doors:
         self.keyring = Keyring(lambda: backend.jobs.engine)
         self.sessions = Sessions(settings)
         self.oidc = bool(settings.oidc_issuer)
-        self.provider: Provider | None = None
         rate = settings.requests_per_minute / 60
         self.buckets = Buckets(rate, max(20.0, settings.requests_per_minute / 6)) if rate else None
         self.failures = Buckets(1.0, 60) if rate else None
@@ -202,12 +200,6 @@ def doors() -> Doors:
 def register(app: Flask, backend: Backend) -> Doors:
     """Have every request looked at."""
     made = app.extensions["devops_agent_doors"] = Doors(app, backend)
-    if made.oidc:
-        from devops_agent.web import oidc
-
-        oidc.check(backend.settings)
-        made.provider = oidc.Provider(backend.settings)
-        app.register_blueprint(oidc.blueprint)
     app.before_request(made.identify)
     return made
 

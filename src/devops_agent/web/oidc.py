@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request, url_for
 
 from devops_agent.errors import ConfigError
 from devops_agent.web import auth
@@ -23,6 +23,7 @@ from devops_agent.web.problems import Busy, Forbidden
 if TYPE_CHECKING:
     import httpx
     from authlib.integrations.httpx_client import OAuth2Client  # type: ignore[import-untyped]
+    from flask import Flask
     from flask.typing import ResponseReturnValue
 
     from devops_agent.config import Settings
@@ -98,6 +99,14 @@ def check(settings: Settings) -> None:
         import authlib  # type: ignore[import-untyped]  # noqa: F401
     except ImportError:
         raise ConfigError("DEVOPS_AGENT_OIDC_ISSUER: needs pip install 'devops-agent[oidc]'") from None
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Add the log-in, where a provider is configured. Raises ConfigError for settings that cannot work."""
+    if settings.oidc_issuer:
+        check(settings)
+        app.extensions["devops_agent_provider"] = Provider(settings)
+        app.register_blueprint(blueprint)
 
 
 def roles(settings: Settings) -> dict[str, Role]:
@@ -255,10 +264,8 @@ def _asked() -> dict[str, Any]:
 
 
 def _provider() -> Provider:
-    doors = auth.doors()
-    if doors.provider is None:
-        raise Forbidden("no provider is configured (DEVOPS_AGENT_OIDC_ISSUER)")
-    return doors.provider
+    found: Provider = current_app.extensions["devops_agent_provider"]
+    return found
 
 
 def _back(settings: Settings) -> str:

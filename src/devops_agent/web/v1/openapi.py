@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from devops_agent import __version__
+from devops_agent.web.v1.fields import ID
 from devops_agent.web.v1.operations import JSON, OPERATIONS, PREFIX, Operation
-from devops_agent.web.v1.shapes import ID, Problem
+from devops_agent.web.v1.shapes import Problem
 
 _REF = "#/components/schemas/{model}"
 _PART = re.compile(r"<(\w+)>")
