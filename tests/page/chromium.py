@@ -54,7 +54,7 @@ class Person:
         self.context: BrowserContext = started.new_context(
             base_url=self.address, viewport={"width": width, "height": height}, **options
         )
-        self.context.set_default_timeout(20_000)
+        self.context.set_default_timeout(45_000)
         self.faults: list[str] = []
         self.requests: list[str] = []
         self.context.add_init_script(VIOLATION)

@@ -13,7 +13,7 @@ import chromium
 from playwright.sync_api import expect
 from web_service import serving
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")
