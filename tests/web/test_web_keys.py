@@ -11,9 +11,12 @@ import httpx
 import pytest
 from web_service import serving
 
+from devops_agent.config import Settings
+from devops_agent.errors import ConfigError
 from devops_agent.jobs import keys
+from devops_agent.jobs.tables import open_engine
 from devops_agent.policy import Fit, Policy
-from devops_agent.web import auth
+from devops_agent.web import auth, server
 from devops_agent.web.v1.operations import OPERATIONS
 
 TWO = Policy((("ask", Fit(persons=2)),))
@@ -281,3 +284,47 @@ def test_guessing_is_held_off_and_valid_keys_go_on(keyed):
     assert codes <= {401, 429}
     assert 429 in codes
     assert keyed.call("viewer", "GET", "/api/v1/me").status_code == 200
+
+
+def test_no_secret_is_logged_or_told(keyed, caplog):
+    caplog.set_level("DEBUG")
+    text = keyed.texts["admin"]
+    made = keyed.call("admin", "POST", "/api/v1/keys", json={"name": "fresh"}).json()["key"]
+    wrong = f"dak_{keyed.made['admin'].id}_wrong-secret-wrong-secret"
+    told = [keyed.service.http.get("/api/v1/me", headers={"X-API-Key": wrong}).text]
+    told.append(keyed.call("admin", "POST", "/process_errors", json={"errors": [{"context": "planner breaks"}]}).text)
+    told.append(keyed.call("admin", "POST", "/api/v1/incidents", json={"log": "it fails with key " + text}).text)
+    told.append(keyed.call("admin", "POST", "/api/v1/keys", content=text, headers={"Content-Type": "x"}).text)
+    told += [keyed.call("admin", "GET", f"/api/v1/{path}").text for path in ("audit?limit=1000", "keys", "events")]
+    everything = "\n".join(told) + caplog.text
+    for secret in (text.split("_", 2)[2], made.split("_", 2)[2], "wrong-secret"):
+        assert secret not in everything
+    sessions = keyed.service.app.extensions["devops_agent_doors"].sessions
+    assert sessions.secret().decode() not in everything + repr(keyed.service.backend.settings)
+    file = keyed.service.backend.settings.data_dir / "session.key"
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_without_keys_other_machines_are_refused_unless_told_otherwise(tmp_path):
+    for insecure, status in ((False, 401), (True, 200)):
+        with serving(tmp_path / str(insecure), insecure=insecure) as service:
+            other = service.app.test_client()
+            for path in ("/api/v1/me", "/stats"):
+                answer = other.get(path, environ_overrides={"REMOTE_ADDR": "10.1.2.3"})
+                assert answer.status_code == status
+            assert other.get("/health", environ_overrides={"REMOTE_ADDR": "10.1.2.3"}).status_code == 200
+            assert service.http.get("/api/v1/me").status_code == 200
+
+
+def test_serve_does_not_start_for_others_without_keys(tmp_path):
+    def settings(**more):
+        return Settings(data_dir=tmp_path, **more)
+
+    for host in ("0.0.0.0", "::", "192.0.2.7", "agent.corp.example"):
+        with pytest.raises(ConfigError, match="keys create"):
+            server.check_keys(settings(host=host))
+        server.check_keys(settings(host=host, insecure=True))
+    for host in ("127.0.0.1", "localhost", "::1"):
+        server.check_keys(settings(host=host))
+    keys.create(open_engine(f"sqlite:///{tmp_path / 'devops_agent.db'}"), "ann", "admin")
+    server.check_keys(settings(host="0.0.0.0"))

@@ -18,6 +18,7 @@ KEY_BODY = re.compile(
 _TOKENS = r"""
   (?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA)[A-Z2-7]{16}
 | gh[pousr]_[A-Za-z0-9]{30,255} | github_pat_\w{40,255}
+| dak_[0-9a-f]{12}_[\w-]{40,60}
 | gl(?:pat|ptt|dt|rt|cbt|imt|agent|soat|ffct|oas)-[\w-]{20,64}
 | xox[abeoprs]-[\w-]{10,250} | xapp-\d-[A-Z0-9]+-\d+-[a-f0-9]+
 | sk-(?:proj-|ant-[a-z0-9]+-|or-v1-|svcacct-|admin-)?[A-Za-z0-9_-]{20,200}
@@ -191,7 +192,7 @@ _NAMES = (
 )
 _SIGNS = ("=", ":")
 _FORMS = (
-    "akia", "asia", "aroa", "aida", "abia", "acca", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat", "glpat-", "glptt-",
+    "akia", "asia", "aroa", "aida", "abia", "acca", "dak_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat", "glpat-", "glptt-",
     "gldt-", "glrt-", "glcbt-", "glimt-", "glagent-", "glsoat-", "glffct-", "gloas-", "xox", "xapp-", "sk-", "sk_", "rk_", "pk_",
     "whsec_", "aiza", "ya29.", "gocspx-", "1//0", "npm_", "pypi-", "rubygems_", "oy2", "hf_", "r8_", "gsk_", "_v1_", "dckr_",
     "dapi", "sg.", "key-", "re_", ":aa", "shpat_", "shpca_", "shppa_", "shpss_", "sq0", "eaaa", "hvs.", "hvb.", "hvr.", "atlasv1",
