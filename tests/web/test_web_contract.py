@@ -175,7 +175,8 @@ def test_a_wait_that_makes_no_sense(shared, wait):
 
 def test_waits_end_when_the_service_stops(tmp_path):
     with serving(tmp_path, work=False) as service:
-        threading.Timer(0.3, service.backend.stopping.set).start()
+        service.backend.start()
+        threading.Timer(2.0, service.backend.stopping.set).start()
         answer = service.post("ERROR")
         assert answer.status_code == 202
         assert service.post("ERROR").status_code == 503
