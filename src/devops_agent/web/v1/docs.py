@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Response, make_response, render_template, request, send_from_directory
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup
 
 from devops_agent.web.v1.openapi import description
 from devops_agent.web.v1.operations import blueprint
@@ -97,4 +98,12 @@ def kind(schema: dict[str, Any]) -> str:
     return str(schema.get("type", "anything"))
 
 
+def marked(text: str) -> Markup:
+    """Text with what stands between backquotes as code."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(text.split("`"))
+    )
+
+
 blueprint.add_app_template_filter(kind, "api_kind")
+blueprint.add_app_template_filter(marked, "api_text")
