@@ -2,6 +2,9 @@
 
     python benchmarks/page/measure.py [INCIDENTS]
 
+Measured on 22 November 2026 with 1,003 incidents stored, on a machine that was busy with other things (load 10 on two
+cores): Now 47 kB, usable after 166 ms; an incident with a log of 11 MB 47 kB, 255 ms; its whole log 46 kB, 211 ms.
+
 Starts the service on a data folder of its own, hands in so many incidents (1,000) and a log of 11 MB, waits until all
 are answered, and opens pages in Chromium with an empty cache, five times each; the median counts.
 """
