@@ -167,7 +167,7 @@ class Tool:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"])) or "arguments"
             raise BadArguments(f"{self.name}: {field}: {first['msg']}") from None
-        return {name: getattr(model, name) for name in model.model_fields_set}
+        return {name: getattr(model, name) for name in type(model).model_fields if name in model.model_fields_set}
 
     def schema(self) -> dict[str, Any]:
         """JSON Schema of the arguments."""
