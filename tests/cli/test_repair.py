@@ -247,7 +247,7 @@ def test_a_folder_of_several_places_is_refused(agent: Agent, tmp_path: Path) -> 
         (("handle", "--policy", "missing.yaml"), "missing.yaml"),
         (("handle", "missing.log"), "missing.log"),
         (("handle", "--baseline", "missing.log"), "--baseline"),
-        (("handle", "--planner", "model"), "later version"),
+        (("handle", "--planner", "model"), "DEVOPS_AGENT_PLANNER"),
         (("job", "job_x"), "no job 'job_x'"),
         (("approve", "job_x"), "no job 'job_x'"),
         (("deny", "job_x"), "no job 'job_x'"),

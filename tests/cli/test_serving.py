@@ -47,7 +47,7 @@ def test_serve_answers_and_ends_on_sigterm(environment: dict[str, str]) -> None:
 def test_wrong_settings_are_refused_before_anything_listens(agent: Agent) -> None:
     for arguments, env, named in (
         (("serve", "--port", "70000"), {}, b"--port"),
-        (("serve", "--planner", "model"), {}, b"later version"),
+        (("serve", "--planner", "model"), {}, b"DEVOPS_AGENT_PLANNER"),
         (("serve", "--inventory", "missing.yaml"), {}, b"missing.yaml"),
         (("serve", "--policy", "missing.yaml"), {}, b"missing.yaml"),
         (("serve",), {"DEVOPS_AGENT_PORT": "five"}, b"DEVOPS_AGENT_PORT"),
