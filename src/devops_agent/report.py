@@ -67,7 +67,7 @@ def called(made: Report) -> dict[str, str | None]:
     if last is not None and made.digest is not None and not made.incident.titled:
         cited = [each for each in made.digest.evidence if each.id in last.evidence and last.cause != UNKNOWN]
         title = next(filter(None, (each.text.strip() for each in cited or striking(made))), title)
-    return {"title": title[:200], "cause": last.cause if last else None}
+    return {"title": title[:200], "cause": last.cause[:80] if last else None}
 
 
 def striking(made: Report, most: int = 8) -> list[Any]:

@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from devops_agent import bootstrap
 from devops_agent.config import Settings
 from devops_agent.errors import NotFound, RequestError
 from devops_agent.inventory import Place
-from devops_agent.jobs import audit, experience
+from devops_agent.jobs import audit, experience, tables
 from devops_agent.jobs.statistics import statistics
 from devops_agent.jobs.store import Jobs
 from devops_agent.jobs.tables import open_engine
 from devops_agent.jobs.worker import Worker
-from devops_agent.model import Incident, Report
+from devops_agent.model import Attempt, Diagnosis, Incident, Report
 from devops_agent.planners.experience import Tally, moved
 from pipeline_parts import Wanting, agent, healthy_when, incident, step
 
@@ -197,3 +198,15 @@ def test_a_runbook_that_would_fail_in_use_is_refused_with_its_field(desk: Desk) 
         assert answer(desk.handled()).cause == "config_invalid"
         assert desk.worker.shelf is not None
         assert f"frobnicator.yaml: {field}" in (desk.worker.shelf.problem or "")
+
+
+def test_what_a_planner_calls_its_finding_fits_the_database(database: str) -> None:
+    said = Diagnosis(cause="c" * 100, confidence=0.5, summary="s", planner="p", runbook="r" * 100, finding="f" * 300)
+    made = Report(incident=Incident(id="inc_1", title="t"), attempts=(Attempt(diagnosis=said),), status="unresolved")
+    engine = open_engine(database)
+    with engine.begin() as connection:
+        experience.count(connection, "job_1", made)
+    with engine.connect() as connection:
+        row = connection.execute(select(tables.experience)).mappings().one()
+    assert row["finding"] == "f" * 80
+    assert row["fired"] == 1

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 import urllib.request
 import venv
 import zipfile
@@ -80,28 +82,27 @@ def test_it_runs_from_the_wheel_alone(installed: Path, tmp_path: Path) -> None:
 
 def test_it_serves_from_the_wheel_alone(installed: Path, tmp_path: Path) -> None:
     env = {"PATH": str(installed), "HOME": str(tmp_path), "DEVOPS_AGENT_DATA_DIR": str(tmp_path / "data")}
-    said = tmp_path / "said"
-    with said.open("w") as output:
-        server = subprocess.Popen(
-            [str(installed / "devops-agent"), "serve", "--port", "0"],
-            env=env, stdout=output, stderr=output, cwd=tmp_path, start_new_session=True,
-        )  # fmt: skip
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(installed / "devops-agent"), "serve", "--port", str(port)]
+    with (tmp_path / "said").open("w") as said:
+        server = subprocess.Popen(command, env=env, stdout=said, stderr=said, cwd=tmp_path, start_new_session=True)
     try:
-        address = _address(server, said)
+        _wait(server, port, tmp_path / "said")
         for page in ("/health", "/dashboard", "/livez", "/api/v1/openapi.json"):
-            with urllib.request.urlopen(address + page, timeout=20) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=20) as answer:
                 assert answer.status == 200
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         assert server.wait(30) == 0
 
 
-def _address(server: subprocess.Popen[bytes], said: Path) -> str:
-    import time
-
+def _wait(server: subprocess.Popen[bytes], port: int, said: Path) -> None:
     for _ in range(300):
-        if found := re.search(r"http://127\.0\.0\.1:\d+", said.read_text()):
-            return found[0]
+        with socket.socket() as asked:
+            if asked.connect_ex(("127.0.0.1", port)) == 0:
+                return
         assert server.poll() is None, said.read_text()
         time.sleep(0.1)
     raise AssertionError(said.read_text())

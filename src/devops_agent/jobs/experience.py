@@ -160,7 +160,9 @@ def _key(made: Report, attempt: Attempt) -> Key | None:
     if said is None or not said.failure:
         return None
     fingerprint = made.digest.fingerprint if made.digest else ""
-    return (said.runbook or "", said.finding or "", fingerprint[:200], said.cause or UNKNOWN)
+    names = (said.runbook or "", said.finding or "", said.cause or UNKNOWN)
+    runbook, finding, cause = (name[:80] for name in names)  # as wide as its columns: Postgres takes no more
+    return (runbook, finding, fingerprint[:200], cause)
 
 
 def _acted(attempt: Attempt) -> bool:
