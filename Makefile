@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := $(VENV)/bin
 PORT ?= 5000
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-WORKERS ?= 3
+WORKERS ?= 4
 
 .PHONY: help run test tests slow demo check form lint types layers format docs lint-docs site lock clean
 help:  ## Show the targets
