@@ -7,8 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from devops_agent.connect import alerts
 from devops_agent.connect.inbox import Intake
 from devops_agent.connect.outbox import Outbox
@@ -63,10 +61,6 @@ class Courier:
             try:
                 worked = step()
                 rest = REST if worked or (next_due := due()) is None else min(REST, max(0.05, next_due))
-            except SQLAlchemyError:
-                log.exception("the database does not answer; trying again")
-                self._stop.wait(REST)
-                continue
             except Exception:
                 log.exception("%s failed; trying again", threading.current_thread().name)
                 self._stop.wait(REST)

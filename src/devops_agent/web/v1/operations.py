@@ -208,5 +208,9 @@ def _message(problem: ErrorDetails) -> str:
         return "missing"
     if problem["type"] == "extra_forbidden":
         return "unknown field"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if problem["type"] == "string_pattern_mismatch" and problem["msg"].endswith(r"'\S'"):
+        return "must not be empty"
+    if problem["msg"].startswith("Input should be "):
+        return "expected " + problem["msg"].removeprefix("Input should be ")
+    message = problem["msg"].removeprefix("Value error, ")
     return message if message != problem["msg"] or "JSON" in message else message[:1].lower() + message[1:]
