@@ -129,7 +129,8 @@ def test_a_link_expires(service):
 
 
 @pytest.mark.parametrize(
-    "change", [lambda t: t[:-1], lambda t: t + "x", lambda t: "A" + t[1:], lambda t: t.split(".")[0]]
+    "change",
+    [lambda t: t[:-1], lambda t: t + "x", lambda t: ("B" if t[0] == "A" else "A") + t[1:], lambda t: t.split(".")[0]],
 )
 def test_a_link_that_is_not_whole_or_not_ours_is_refused(service, change):
     job, request = waiting(service)
