@@ -82,7 +82,10 @@ def _vote(stored: StoredJournal, row: RowMapping, attempt: str, request: Approva
     stored.put(votes + decision.by.strip(), keep(decision))
     data = decision.model_dump(mode="json")
     audit.append(stored.connection, stored.job, "approved by one of several", decision.by, data)
-    return len(stored.names(votes)) >= request.persons
+    given = len(stored.names(votes))
+    told = {"by": decision.by, "given": given, "persons": request.persons}
+    feed.tell(stored.connection, stored.job, "vote", told)
+    return given >= request.persons
 
 
 def _same(one: str, other: str) -> bool:
@@ -98,4 +101,5 @@ def _keep(stored: StoredJournal, attempt: str, decision: Approval) -> None:
     stored.put(key, keep(decision))
     audit.kept(stored.connection, stored.job, key, keep(decision))
     feed.tell_kept(stored.connection, stored.job, [(key, keep(decision))])
+    feed.tell(stored.connection, stored.job, "decided", {"granted": decision.granted, "by": decision.by})
     stored.connection.execute(update(jobs).where(jobs.c.id == stored.job).values(due=0.0, waiting="decided"))

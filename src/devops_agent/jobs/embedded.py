@@ -15,8 +15,9 @@ from devops_agent.jobs.worker import Worker
 from devops_agent.model import now
 
 log = logging.getLogger("devops_agent.worker")
-GIVE_WAY = 0.03
-"""Seconds between two jobs of a worker while jobs come in: who submits is served first."""
+GIVE_WAY = 0.1
+"""Seconds that a worker waits at most between two jobs while jobs come in: who submits is served first."""
+_GLANCE = 0.01
 _RECOVER_EVERY = 5.0
 _FORGET_EVERY = 60.0
 _JUMP_SECONDS = 2.0
@@ -72,8 +73,14 @@ class EmbeddedWorkers:
                 continue
             if not worked:
                 self._rest()
-            elif self.jobs.crowded:
-                self._stop.wait(GIVE_WAY)
+            else:
+                self._give_way()
+
+    def _give_way(self) -> None:
+        """Let those in who are submitting at this moment."""
+        end = time.monotonic() + GIVE_WAY
+        while self.jobs.crowded and time.monotonic() < end and not self._stop.wait(_GLANCE):
+            pass
 
     def _rest(self) -> None:
         """Sleep until something is submitted or due."""

@@ -108,8 +108,7 @@ def recall(engine: Engine) -> Recall:
 
     def known(runbook: str, finding: str, fingerprint: str) -> tuple[Tally, Tally]:
         values = {"runbook": runbook, "finding": finding, "fingerprint": fingerprint}
-        with reading(engine) as connection:
-            right, wrong, right_alike, wrong_alike = query(connection, values).one()
+        right, wrong, right_alike, wrong_alike = query.read(engine, values).rows[0]
         none = not fingerprint
         return Tally(right, wrong), Tally() if none else Tally(right_alike, wrong_alike)
 
@@ -188,10 +187,10 @@ def _add(connection: Connection, key: Key, more: dict[str, int], title: str = ""
     values: dict[str, Any] = {f"of_{name}": value for name, value in names.items()}
     values |= {f"more_{name}": more.get(name, 0) for name in _COUNTS}
     values |= {"named": title[:200], "present": now().timestamp()}
-    if _MORE[bool(title)](connection, values).rowcount:
+    if _MORE[bool(title)](connection, values).changed:
         return
     alone(connection, f"experience {key}")
-    if not _MORE[bool(title)](connection, values).rowcount:
+    if not _MORE[bool(title)](connection, values).changed:
         counts = {name: max(0, more.get(name, 0)) for name in _COUNTS}
         _NEW(connection, {**names, **counts, "title": title[:200], "last": now().timestamp()})
 

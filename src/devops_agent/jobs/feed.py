@@ -4,8 +4,8 @@ Events are written in the transaction of the change that they tell of, so that n
 none is missed by who goes on from the last number that was seen. They are hints to look, not the truth: that is the
 journal, and the job's report.
 
-Kinds: `queued`, `running` (first claim, or taken over), `waiting` (with the reason), `decided`, `cancelled`, `done`,
-`error`; and the kept steps of a walk: `distil`, `health`, `diagnosis`, `plan`, `review`, `request`, `approval`,
+Kinds: `queued`, `running` (first claim, or taken over), `waiting` (with the reason), `vote` (one of several persons has
+approved), `decided`, `cancelled`, `done`, `error`; and the kept steps of a walk: `distil`, `health`, `diagnosis`, `plan`, `review`, `request`, `approval`,
 `recheck`, `brake`, `verification`, `action_started`, `action_ended`, `undo_started`, `undo_ended`.
 """
 
@@ -85,7 +85,7 @@ def tell_kept(connection: Connection, job: str, rows: Iterable[tuple[str, dict[s
 
 _INSERT = Prepared(insert(events).inline(), ("job", "kind", "data", "at"))
 _NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', '')")
-_WAKING = frozenset(("queued", "waiting", "decided", "cancelled", "done", "error"))
+_WAKING = frozenset(("queued", "waiting", "vote", "decided", "cancelled", "done", "error"))
 
 
 def since(engine: Engine, last: int, job: str | None = None, limit: int = MOST) -> list[Event]:

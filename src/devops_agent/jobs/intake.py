@@ -10,6 +10,7 @@ import secrets
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +29,8 @@ from devops_agent.report import called
 
 HERE = ("cli", "python")
 """Sources whose jobs are worked on by the process that submits them: they stay on its machine."""
-MOMENT = 0.02
+CROWD, MOMENT = 10, 0.1
+"""So many who came within so many seconds are more than can be worked on as they come."""
 _BATCH = Prepared(insert(batches).inline(), ("id", "created", "requester", "size"))
 _JOB = Prepared(insert(jobs).inline(), jobs.columns.keys())
 _EMPTY = dict.fromkeys(jobs.columns.keys())
@@ -172,17 +174,18 @@ class Intake:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._coming: list[Order] = []
-        self._last = float("-inf")
+        self._came: deque[float] = deque(maxlen=CROWD)
         self._lock = threading.Lock()
         self._writing = threading.Lock()
 
     @property
     def crowded(self) -> bool:
-        """Whether somebody came a moment ago, so that others probably come now."""
-        return time.monotonic() - self._last < MOMENT
+        """Whether more are coming in than can be worked on meanwhile."""
+        return len(self._came) == CROWD and time.monotonic() - self._came[0] < MOMENT
 
     def add(self, one: Order) -> Batch:
         """Have an order written; what is left to do is on the disk when this returns. Raises what the database did."""
+        self._came.append(time.monotonic())
         with self._lock:
             self._coming.append(one)
         with self._writing:
@@ -215,6 +218,5 @@ class Intake:
         durable = not all(each.answered for each in orders)
         with self.engine.connect() as connection, synchronous(connection, durable), connection.begin():
             put(connection, orders)
-        self._last = time.monotonic()
         for each in orders:
             each.written = True

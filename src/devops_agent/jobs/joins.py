@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, select, update
 
@@ -61,10 +62,8 @@ class Joins:
             return False  # what no runbook knows is answered with its own lines
         self._key = _key(digest, self.claim.incident.place)
         self.leader = self._joined()
-        if self.leader is None and self.quick:
-            with reading(self.engine) as connection:
-                if self._open(connection, self._key) is None:
-                    return False
+        if self.leader is None and self.quick and _OPEN.read(self.engine, self._like(self._key)).first() is None:
+            return False
         if self.leader is None:
             self._write(self._key)
         return self.leader is not None and self._answered(self.leader)
@@ -72,9 +71,9 @@ class Joins:
     def none(self, digest: Digest) -> bool:
         """The same for a job that is not in the database: TooEarly where there is an open incident to join."""
         if self.claim.incident.source in SOURCES and digest.failing and digest.hits:
-            with reading(self.engine) as connection:
-                if self._open(connection, _key(digest, self.claim.incident.place)) is not None:
-                    raise TooEarly("it repeats an open incident")
+            like = self._like(_key(digest, self.claim.incident.place))
+            if _OPEN.read(self.engine, like).first() is not None:
+                raise TooEarly("it repeats an open incident")
         return False
 
     def lead(self) -> None:
@@ -108,9 +107,12 @@ class Joins:
 
     def _open(self, connection: Connection, fingerprint: str) -> str | None:
         """The open job that wrote this fingerprint first."""
-        since = now().timestamp() - WINDOW_SECONDS
-        found = _OPEN(connection, {"like": fingerprint, "this": self.claim.id, "since": since}).first()
+        found = _OPEN(connection, self._like(fingerprint)).first()
         return None if found is None else str(found[0])
+
+    def _like(self, fingerprint: str) -> dict[str, Any]:
+        """What is asked for: another job that is open and not too old."""
+        return {"like": fingerprint, "this": self.claim.id, "since": now().timestamp() - WINDOW_SECONDS}
 
     def _write(self, fingerprint: str) -> None:
         """Write down this job's fingerprint, and the open job that wrote the same one before, if there is one.

@@ -28,8 +28,7 @@ class _Read:
     """What was kept for a job, read once."""
 
     def __init__(self, connection: Connection, job: str) -> None:
-        rows = _ALL(connection, {"of": job})
-        self._kept: dict[str, str] = {row[0]: row[1] for row in rows}
+        self._kept: dict[str, str] = {row[0]: row[1] for row in _ALL(connection, {"of": job}).rows}
         self.job = job
 
     def get(self, key: str) -> dict[str, Any] | None:

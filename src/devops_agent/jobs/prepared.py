@@ -1,18 +1,48 @@
 """Statements that are run for every job, compiled once: what is left of their cost is mostly the database's.
 
-SQLAlchemy looks every statement up by its structure before it runs it, which for an insert of a row takes several times
-as long as SQLite does. Values must be such as the driver takes as they are: texts, numbers, None.
+SQLAlchemy looks every statement up by its structure and wraps every cursor, which for a row of SQLite takes several
+times as long as SQLite does. Values must be such as the driver takes as they are: texts, numbers, None.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.expression import Executable
 
 Values = Mapping[str, Any]
+
+
+class Rows(NamedTuple):
+    """What a statement found, read whole, and how many rows it changed."""
+
+    rows: Sequence[Sequence[Any]]
+    changed: int
+
+    def first(self) -> Sequence[Any] | None:
+        """The first row, or None."""
+        return self.rows[0] if self.rows else None
+
+
+class _Compiled(NamedTuple):
+    text: str
+    positions: Sequence[str] | None
+    defaults: Mapping[str, Any]
+
+    def given(self, values: Values | None) -> Any:
+        """What the driver is given for one row of values."""
+        whole = {**self.defaults, **values} if values else self.defaults
+        return whole if self.positions is None else tuple(whole[name] for name in self.positions)
+
+    def many(self, rows: Sequence[Values]) -> list[Any]:
+        """The same for many rows."""
+        if self.positions is not None and len(self.positions) > 1 and rows[0].keys() >= set(self.positions):
+            return list(map(itemgetter(*self.positions), rows))
+        return [self.given(each) for each in rows]
 
 
 class Prepared:
@@ -21,27 +51,46 @@ class Prepared:
     def __init__(self, statement: Executable, columns: Sequence[str] | None = None) -> None:
         self._statement = statement
         self._columns = list(columns) if columns is not None else None
-        self._compiled: dict[str, tuple[str, Sequence[str] | None, Mapping[str, Any]]] = {}
+        self._compiled: dict[str, _Compiled] = {}
 
-    def __call__(self, connection: Connection, values: Values | Sequence[Values] | None = None) -> Any:
+    def __call__(self, connection: Connection, values: Values | Sequence[Values] | None = None) -> Rows:
         """Run it: with one row of values, or with many (of which there must be one at least)."""
-        known = self._compiled.get(connection.dialect.name)
+        name = connection.dialect.name
+        known = self._compiled.get(name)
         if known is None:
-            compiled: Any = self._statement.compile(dialect=connection.dialect, column_keys=self._columns)  # type: ignore[attr-defined]
-            positions = compiled.positiontup if compiled.positional else None
-            known = self._compiled[connection.dialect.name] = (
-                str(compiled),
-                positions,
-                compiled.construct_params(_check=False),
-            )
-        text, positions, defaults = known
-        given: Any
-        if values is None or isinstance(values, Mapping):
-            given = _ordered({**defaults, **(values or {})}, positions)
-        else:
-            given = [_ordered({**defaults, **each}, positions) for each in values]
-        return connection.exec_driver_sql(text, given)
+            known = self._compile(connection)
+        one = values is None or isinstance(values, Mapping)
+        given = known.given(values) if one else known.many(values)  # type: ignore[arg-type]
+        if name == "sqlite" and connection.in_transaction():
+            return _run(connection.connection.driver_connection, connection, known.text, given, one)
+        found = connection.exec_driver_sql(known.text, given)
+        return Rows(found.all() if found.returns_rows else (), found.rowcount)
+
+    def read(self, engine: Engine, values: Values) -> Rows:
+        """Run it alone, as a question: on SQLite without a transaction around it, which one statement needs not."""
+        if engine.dialect.name != "sqlite":
+            with engine.connect() as connection:
+                return self(connection, values)
+        known = self._compiled.get("sqlite") or self._compile(engine)
+        lent = engine.raw_connection()
+        try:
+            return _run(lent.driver_connection, engine, known.text, known.given(values), True)
+        finally:
+            lent.close()
+
+    def _compile(self, on: Connection | Engine) -> _Compiled:
+        compiled: Any = self._statement.compile(dialect=on.dialect, column_keys=self._columns)  # type: ignore[attr-defined]
+        positions = compiled.positiontup if compiled.positional else None
+        known = _Compiled(str(compiled), positions, compiled.construct_params(_check=False))
+        self._compiled[on.dialect.name] = known
+        return known
 
 
-def _ordered(values: Values, positions: Sequence[str] | None) -> Any:
-    return values if positions is None else tuple(values[name] for name in positions)
+def _run(driver: Any, on: Connection | Engine, text: str, given: Any, one: bool) -> Rows:
+    """By SQLite's driver itself; its errors are those that SQLAlchemy raises."""
+    try:
+        found = driver.execute(text, given) if one else driver.executemany(text, given)
+        return Rows(found.fetchall(), found.rowcount)
+    except driver.Error as failure:
+        wrong = DBAPIError.instance(text, given, failure, driver.Error, dialect=on.dialect)
+        raise wrong from failure

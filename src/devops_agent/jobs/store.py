@@ -158,7 +158,6 @@ class Jobs:
         with self.engine.begin() as connection:
             row = self._find(connection, job)
             decision = decide(connection, row, fingerprint, Decision(granted, by, reason))
-            feed.tell(connection, job, "decided", {"granted": granted, "by": by})
         self.tell()
         return decision
 
