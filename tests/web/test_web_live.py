@@ -10,6 +10,7 @@ import pytest
 from simple_websocket import Client, ConnectionClosed, ConnectionError
 from web_service import serving
 
+from devops_agent.policy import Fit, Policy
 from devops_agent.web import backend as behind
 from devops_agent.web.v1 import events as live
 
@@ -173,3 +174,22 @@ def test_a_socket_is_closed_when_the_service_stops(tmp_path):
         with pytest.raises(ConnectionClosed) as closed:
             socket.receive(10)
         assert closed.value.reason == 1001
+
+
+def test_one_approval_of_several_is_told_to_all_who_watch(tmp_path):
+    with serving(tmp_path, Policy((("ask", Fit(persons=2)),))) as service:
+        job = waiting_job(service)
+        socket = socket_to(service, f"/api/v1/events/ws?after={service.http.get('/api/v1/events').json()['last']}")
+        with service.http.stream("GET", f"/api/v1/jobs/{job}/events", headers=SSE) as answer:
+            lines = answer.iter_lines()
+            read(lines, "waiting")
+            service.http.post(f"/jobs/{job}/approve", json={"by": "ann"})
+            [vote] = read(lines, "vote")
+            assert vote["data"] == {"by": "ann", "given": 1, "persons": 2}
+            assert json.loads(socket.receive(10)) == vote
+            assert service.http.post(f"/jobs/{job}/approve", json={"by": "ann"}).status_code == 409
+            service.http.post(f"/jobs/{job}/approve", json={"by": "bob"})
+            kinds = [each["kind"] for each in read(lines)]
+        socket.close()
+        assert kinds[:3] == ["vote", "approval", "decided"]
+        assert (kinds.count("vote"), kinds.count("decided"), kinds[-1]) == (1, 1, "done")

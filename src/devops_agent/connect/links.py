@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, and_, insert, select, update
 
 from devops_agent.errors import AgentError, ApprovalMismatch
-from devops_agent.jobs import feed
 from devops_agent.jobs.decisions import Decision, decide
 from devops_agent.jobs.tables import jobs as job_rows
 from devops_agent.jobs.tables import links, reading
@@ -102,7 +101,6 @@ def use(jobs: Jobs, key: bytes, token: str, granted: bool, reason: str = "") -> 
             made = decide(connection, job, row["fingerprint"], Decision(granted, row["person"], said))
         except ApprovalMismatch as error:
             raise LinkRefused(str(error)) from None
-        feed.tell(connection, row["job"], "decided", {"granted": granted, "by": row["person"]})
         same = (links.c.job == row["job"], links.c.fingerprint == row["fingerprint"], links.c.person == row["person"])
         values = {"used": now().timestamp(), "decision": "approved" if granted else "denied"}
         connection.execute(update(links).where(and_(*same, links.c.used.is_(None))).values(**values))

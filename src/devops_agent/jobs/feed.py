@@ -5,8 +5,9 @@ none is missed by who goes on from the last number that was seen. They are hints
 journal, and the job's report.
 
 Kinds: `queued`, `running` (first claim, or taken over), `waiting` (with the reason), `vote` (one of several persons has
-approved), `decided`, `cancelled`, `done`, `error`; and the kept steps of a walk: `distil`, `health`, `diagnosis`, `plan`, `review`, `request`, `approval`,
-`recheck`, `brake`, `verification`, `action_started`, `action_ended`, `undo_started`, `undo_ended`.
+approved), `decided`, `cancelled`, `done`, `error`; and the kept steps of a walk: `distil`, `health`, `diagnosis`,
+`plan`, `review`, `request`, `approval`, `recheck`, `brake`, `verification`, `action_started`, `action_ended`,
+`undo_started`, `undo_ended`.
 """
 
 from __future__ import annotations
