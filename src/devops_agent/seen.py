@@ -7,7 +7,7 @@ Logs take the ids, metrics the times, traces both. Nobody watching costs nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,6 +16,7 @@ Listener = Callable[[str, Mapping[str, Any]], None]
 
 _NONE: Mapping[str, str] = {}
 _ids: ContextVar[Mapping[str, str]] = ContextVar("ids", default=_NONE)
+_NOBODY: AbstractContextManager[object] = nullcontext()
 _watchers: list[Watcher] = []
 _listeners: list[Listener] = []
 
@@ -26,12 +27,15 @@ def watch(watcher: Watcher) -> None:
         _watchers.append(watcher)
 
 
-@contextmanager
-def stage(path: str) -> Iterator[None]:
+def stage(path: str) -> AbstractContextManager[object]:
     """Around one stage of a walk."""
-    if not _watchers:
-        yield
-        return
+    if len(_watchers) == 1:
+        return _watchers[0](path)
+    return _watched(path) if _watchers else _NOBODY
+
+
+@contextmanager
+def _watched(path: str) -> Iterator[None]:
     with ExitStack() as entered:
         for watcher in _watchers:
             entered.enter_context(watcher(path))

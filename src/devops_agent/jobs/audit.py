@@ -22,6 +22,8 @@ from devops_agent.model import now
 
 GENESIS = "0" * 64
 SHORTENED = "trail shortened"
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 _PLAN = ("cause", "runbook", "fingerprint", "actions", "refused")
 
 
@@ -60,7 +62,7 @@ def extend(connection: Connection, entries: Iterable[New]) -> None:
     at = now().timestamp()
     for job, event, actor, data in wanted:
         number += 1
-        text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+        text = _canonical(data)
         row = {"id": number, "at": at, "job": job, "event": event, "actor": actor, "data": text, "before": before}
         before = row["hash"] = _hash(row)
         rows.append(row)
@@ -174,7 +176,7 @@ def broken(engine: Engine) -> Iterator[str]:
 
 def _hash(row: dict[str, Any]) -> str:
     content = [row[key] for key in ("id", "at", "job", "event", "actor", "data", "before")]
-    return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_compact(content).encode()).hexdigest()
 
 
 def _entry(row: Any) -> Entry:

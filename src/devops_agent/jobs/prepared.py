@@ -11,8 +11,9 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.expression import Executable
+
+from devops_agent.jobs.database import directly
 
 Values = Mapping[str, Any]
 
@@ -62,7 +63,8 @@ class Prepared:
         one = values is None or isinstance(values, Mapping)
         given = known.given(values) if one else known.many(values)  # type: ignore[arg-type]
         if name == "sqlite" and connection.in_transaction():
-            return _run(connection.connection.driver_connection, connection, known.text, given, one)
+            ran = directly(connection.connection.driver_connection, connection, known.text, given, not one)
+            return Rows(ran.fetchall(), ran.rowcount)
         found = connection.exec_driver_sql(known.text, given)
         return Rows(found.all() if found.returns_rows else (), found.rowcount)
 
@@ -74,7 +76,8 @@ class Prepared:
         known = self._compiled.get("sqlite") or self._compile(engine)
         lent = engine.raw_connection()
         try:
-            return _run(lent.driver_connection, engine, known.text, known.given(values), True)
+            ran = directly(lent.driver_connection, engine, known.text, known.given(values))
+            return Rows(ran.fetchall(), ran.rowcount)
         finally:
             lent.close()
 
@@ -84,13 +87,3 @@ class Prepared:
         known = _Compiled(str(compiled), positions, compiled.construct_params(_check=False))
         self._compiled[on.dialect.name] = known
         return known
-
-
-def _run(driver: Any, on: Connection | Engine, text: str, given: Any, one: bool) -> Rows:
-    """By SQLite's driver itself; its errors are those that SQLAlchemy raises."""
-    try:
-        found = driver.execute(text, given) if one else driver.executemany(text, given)
-        return Rows(found.fetchall(), found.rowcount)
-    except driver.Error as failure:
-        wrong = DBAPIError.instance(text, given, failure, driver.Error, dialect=on.dialect)
-        raise wrong from failure

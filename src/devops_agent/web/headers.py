@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 REQUEST_ID = "X-Request-ID"
 _ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-_SAFE = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+_SAFE = (
+    ("x-content-type-options", "X-Content-Type-Options", "nosniff"),
+    ("x-frame-options", "X-Frame-Options", "DENY"),
+    ("referrer-policy", "Referrer-Policy", "same-origin"),
+    ("cross-origin-opener-policy", "Cross-Origin-Opener-Policy", "same-origin"),
+    ("content-security-policy", "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+)
 
 
 def register(app: Flask) -> None:
@@ -35,8 +35,10 @@ def register(app: Flask) -> None:
 
     def finish(response: Response) -> Response:
         response.headers[REQUEST_ID] = g.get("request_id") or secrets.token_hex(8)
-        for name, value in _SAFE.items():
-            response.headers.setdefault(name, value)
+        there = {name.lower() for name, _ in response.headers}
+        for key, name, value in _SAFE:
+            if key not in there:
+                response.headers.add(name, value)
         if response.status_code == 401:
             response.headers.setdefault("WWW-Authenticate", 'Bearer realm="devops-agent"')
         if request.is_secure:
