@@ -56,4 +56,3 @@ def test_with_the_index_and_without(lines: list[str]) -> None:
     plain, prepared = Signatures(patterns), Signatures(patterns)
     prepared.prepare()
     assert prepared.find(lines) == plain.find(lines)
-    assert prepared.find(lines, among=[0, 1, 4]) == plain.find(lines, among=[0, 1, 4])

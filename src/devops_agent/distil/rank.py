@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from devops_agent.distil.forest import Tree, likelihood, trees
+from devops_agent.distil.forest import forest
 from devops_agent.distil.kinds import KINDS as K
 from devops_agent.distil.view import ECHO, MARKED, SOFT, View
 
@@ -77,10 +77,10 @@ def _value(bits: int) -> float:
     return value
 
 
-def likely(view: View, forest: list[Tree] | None = None) -> dict[int, float]:
+def likely(view: View) -> dict[int, float]:
     """The forest's probability for each line that it is worth asking about."""
-    forest = trees() if forest is None else forest
-    chances = {index: _probability(likelihood(view.vector(index), forest)) for index in candidates(view)}
+    odds = forest().likelihood
+    chances = {index: _probability(odds(view.vector(index))) for index in candidates(view)}
     for index in chances:
         if view.bits[index] & (K["nothing"] | K["counts"]) == K["nothing"]:
             chances[index] *= 0.3

@@ -1,7 +1,7 @@
 """Which of thousands of strings stand in a short text, without looking for each of them.
 
 Of every string one run of four characters is kept, the rarest among all strings. A text has at most as many runs as
-characters; only strings whose run is one of them are looked for. Shorter strings are runs themselves.
+characters; only strings whose run is one of them are looked for, and the few that are shorter than a run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Grams:
 
     def __init__(self, strings: Iterable[str]) -> None:
         wanted = set(strings)
-        self._short = [frozenset(each for each in wanted if len(each) == width) for width in range(1, WIDTH)]
+        self._short = sorted(each for each in wanted if len(each) < WIDTH)
         long = sorted(each for each in wanted if len(each) >= WIDTH)
         times = Counter(run for each in long for run in _runs(each, WIDTH))
         index: dict[str, list[str]] = {}
@@ -30,9 +30,7 @@ class Grams:
         """The strings that stand in the text."""
         index = self._index
         found = {each for run in self._known & _runs(text, WIDTH) for each in index[run] if each in text}
-        for width, short in enumerate(self._short, 1):
-            if short:
-                found |= short & _runs(text, width)
+        found.update([each for each in self._short if each in text])
         return found
 
 

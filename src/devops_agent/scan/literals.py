@@ -48,7 +48,7 @@ def literals(source: str, ignore_case: bool = False) -> tuple[tuple[str, ...], .
     """
     clauses = _clauses(parser.parse(source))
     best: dict[tuple[str, ...], None] = {}
-    for clause in sorted(clauses, key=_telling, reverse=True):
+    for clause in sorted(clauses, key=telling, reverse=True):
         best.setdefault(clause)
     return tuple(list(best)[:CLAUSES])
 
@@ -115,7 +115,7 @@ def _branch(branches: list[Clauses]) -> Clauses:
     """Clauses for all alternatives together: the most telling one of each, then the second of each, and so on."""
     if not all(branches):
         return []
-    ranked = [sorted(clauses, key=_telling, reverse=True) for clauses in branches]
+    ranked = [sorted(clauses, key=telling, reverse=True) for clauses in branches]
     found: Clauses = []
     for turn in range(min(_TURNS, max(map(len, ranked)))):
         chosen: dict[str, None] = {}
@@ -126,6 +126,6 @@ def _branch(branches: list[Clauses]) -> Clauses:
     return found
 
 
-def _telling(clause: tuple[str, ...]) -> tuple[int, int]:
+def telling(clause: tuple[str, ...]) -> tuple[int, int]:
     """How much a clause excludes: by its shortest string, words of every log counting little, then by its width."""
     return min(2 if text.strip(" :*()[]\"'") in _COMMON else len(text) for text in clause), -len(clause)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devops_agent.scan.grams import Grams
+from devops_agent.scan.index import Index, holds
 from devops_agent.scan.pattern import Pattern
-from devops_agent.scan.text import Text
+from devops_agent.scan.text import TESTED, Text
 
 SHORTEST = 12
 WIDEST = 2
 """An anchor's characters at least; strings of a clause at most."""
 PLAIN = 2
-"""Texts that are looked through without an index of all strings: building it costs as much as some thirty of them."""
+"""Texts that are looked through without an index: building it costs as much as some thirty of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,9 @@ class Signatures:
         self._folder = folder
         self._compiled: dict[int, re.Pattern[str]] = {}
         self._fingerprint = ""
-        self._longest: list[tuple[str, ...]] | None = None
+        self._longest: list[tuple[int, tuple[str, ...]]] | None = None
         self._asked = 0
-        self._grams: Grams | None = None
-        self._holding: dict[str, list[int]] = {}
-        self._always: frozenset[int] = frozenset()
+        self._index: Index | None = None
         self._by_role: dict[str, dict[str, list[int]]] = {}
         self._by_owner: dict[str, list[int]] = {}
         for index, pattern in enumerate(self.patterns):
@@ -91,16 +89,29 @@ class Signatures:
             found = self._compiled[index] = re.compile(pattern.source, re.IGNORECASE if pattern.ignore_case else 0)
         return found
 
-    def find(self, lines: Sequence[str], among: Iterable[int] | None = None) -> list[Found]:
+    def find(self, lines: Sequence[str]) -> list[Found]:
         """Patterns that count on these lines: of each owner whose `any` matches somewhere without one of its `none`
-        matching there too, and whose `all` all match some line. `among` are the patterns that may match at all.
+        matching there too, and whose `all` all match some line.
         """
-        text = Text(lines)
-        wanted = self._possible(text, among)
+        self._asked += 1
+        if self._asked > PLAIN:
+            self.prepare()
+        if self._index is not None and len(lines) <= 2 * TESTED:
+            matched = self._index.matched(lines)
+            possible, match = sorted(matched), lambda index: matched.get(index, [])
+        else:
+            text = Text(lines)
+            wanted = self._possible(text)
+            possible, match = sorted(wanted), lambda index: self._match(index, text) if index in wanted else []
         results: list[Found] = []
-        for owner in dict.fromkeys(self.patterns[index].owner for index in sorted(wanted)):
-            results.extend(self._owner(self._roles(owner), wanted, text))
+        for owner in dict.fromkeys(self.patterns[index].owner for index in possible):
+            results.extend(self._owner(self._roles(owner), match, lines))
         return results
+
+    def prepare(self) -> None:
+        """Build the index of all patterns now: for who will look through many texts."""
+        if self._index is None:
+            self._index = Index(self.patterns, self.regex)
 
     def _roles(self, owner: str) -> dict[str, list[int]]:
         roles = self._by_role.get(owner)
@@ -110,62 +121,42 @@ class Signatures:
                 roles[self.patterns[index].role].append(index)
         return roles
 
-    def prepare(self) -> None:
-        """Build the index of all strings now: for who will look through many texts."""
-        if self._grams is not None:
-            return
-        holding: dict[str, list[int]] = {}
-        for index, pattern in enumerate(self.patterns):
-            for text in max(pattern.literals, key=_length) if pattern.literals else ():
-                holding.setdefault(text, []).append(index)
-        self._always = frozenset(index for index, pattern in enumerate(self.patterns) if not pattern.literals)
-        self._holding = holding
-        self._grams = Grams(text for pattern in self.patterns for clause in pattern.literals for text in clause)
-
-    def _possible(self, text: Text, among: Iterable[int] | None) -> set[int]:
-        """Patterns whose longest clause stands in the text, found in one quick go: nearly all fall away here."""
-        self._asked += 1
-        if self._asked > PLAIN:
-            self.prepare()
-        if self._grams is None or text.indexed:
-            return self._one_by_one(text, range(len(self.patterns)) if among is None else among)
-        held = text.known(self._grams.held(text.lower))
-        found = {index for string in held & self._holding.keys() for index in self._holding[string]} | self._always
-        literals = [(index, self.patterns[index].literals) for index in found]
-        found = {index for index, clauses in literals if not any(map(held.isdisjoint, clauses))}
-        return found if among is None else found.intersection(among)
-
-    def _one_by_one(self, text: Text, among: Iterable[int]) -> set[int]:
+    def _possible(self, text: Text) -> set[int]:
+        """Patterns (but those of role `none`) whose longest clause stands in the text."""
         if self._longest is None:
-            self._longest = [max(each.literals, key=_length) if each.literals else ("",) for each in self.patterns]
+            self._longest = [
+                (index, max(each.literals, key=_length) if each.literals else ("",))
+                for index, each in enumerate(self.patterns)
+                if each.role != "none"
+            ]
         holds = text.holds if text.indexed else text.lower.__contains__
-        longest = self._longest
-        return {index for index in among if any(map(holds, longest[index]))}
+        return {index for index, clause in self._longest if any(map(holds, clause))}
 
-    def _owner(self, roles: dict[str, list[int]], wanted: set[int], text: Text) -> list[Found]:
-        hits = {index: lines for index in roles["any"] if index in wanted and (lines := self._match(index, text))}
+    def _owner(
+        self, roles: dict[str, list[int]], match: Callable[[int], list[int]], lines: Sequence[str]
+    ) -> list[Found]:
+        hits = {index: found for index in roles["any"] if (found := match(index))}
         if not hits:
             return []
-        needed = {}
-        for index in roles["all"]:
-            needed[index] = self._match(index, text) if index in wanted else []
-            if not needed[index]:
-                return []
-        for index in roles["none"]:
-            for hit in list(hits):
-                hits[hit] = [line for line in hits[hit] if not self.regex(index).search(text.lines[line])]
-        hits = {index: lines for index, lines in hits.items() if lines}
+        needed = {index: match(index) for index in roles["all"]}
+        if not all(needed.values()):
+            return []
+        if roles["none"]:
+            fine = {at: not self._taken_away(roles["none"], lines[at]) for at in set().union(*hits.values())}
+            hits = {index: kept for index, found in hits.items() if (kept := [at for at in found if fine[at]])}
         if not hits:
             return []
-        return [Found(self.patterns[index], tuple(lines), index) for index, lines in (hits | needed).items()]
+        return [Found(self.patterns[index], tuple(found), index) for index, found in (hits | needed).items()]
+
+    def _taken_away(self, none: Sequence[int], line: str) -> bool:
+        """Whether one of these patterns matches the line. It is compiled only if the line holds all its clauses."""
+        lower = line.lower()
+        return any(holds(lower, self.patterns[index].literals) and self.regex(index).search(line) for index in none)
 
     def _match(self, index: int, text: Text) -> list[int]:
         """Indices of the lines on which the pattern matches. It is compiled only if a line holds all its clauses."""
         clauses = self.patterns[index].literals
-        if not clauses:
-            search = self.regex(index).search
-            return [number for number, line in enumerate(text.lines) if search(line)]
-        numbers = text.where(clauses)
+        numbers = text.where(clauses) if clauses else range(len(text.lines))
         if not numbers:
             return []
         search = self.regex(index).search

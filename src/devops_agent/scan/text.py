@@ -33,18 +33,10 @@ class Text:
         self._starts: list[int] = []
         self._words: set[str] | None = None
         self._held: dict[str, bool] = {}
-        self._all: set[str] | None = None
         self._places: dict[str, set[int]] = {}
-
-    def known(self, held: set[str]) -> set[str]:
-        """Be told all strings of the patterns that stand here; what is asked for later and is none of them does not."""
-        self._all = held
-        return held
 
     def holds(self, literal: str) -> bool:
         """Whether the string stands anywhere."""
-        if self._all is not None:
-            return literal in self._all
         held = self._held.get(literal)
         if held is None:
             held = self._held[literal] = self._may_hold(literal) and literal in self.lower

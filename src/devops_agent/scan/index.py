@@ -1,0 +1,68 @@
+"""Which patterns match a line, for who looks through many short texts: nearly all fall away without being tried.
+
+A pattern is looked for where a line holds a string of its most telling clause. What a line matches depends on the line
+alone, and logs say the same again and again: what was found for short lines is remembered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from devops_agent.scan.grams import Grams
+from devops_agent.scan.literals import telling
+from devops_agent.scan.pattern import Pattern
+
+REMEMBERED = 8192
+"""Lines of which it is remembered what they match."""
+SHORT = 300
+"""Characters of a line that is remembered."""
+
+Clause = tuple[str, ...]
+
+
+class Index:
+    """Patterns by the strings of their most telling clauses."""
+
+    def __init__(self, patterns: Sequence[Pattern], regex: Callable[[int], re.Pattern[str]]) -> None:
+        self._regex = regex
+        self._always = [index for index, each in enumerate(patterns) if each.role != "none" and not each.literals]
+        self._keyed: dict[str, list[tuple[int, tuple[Clause, ...]]]] = {}
+        for index, pattern in enumerate(patterns):
+            if pattern.role == "none" or not pattern.literals:
+                continue
+            key = max(pattern.literals, key=lambda clause: (telling(clause)[0], min(map(len, clause))))
+            rest = tuple(clause for clause in pattern.literals if clause is not key)
+            for text in key:
+                self._keyed.setdefault(text, []).append((index, rest))
+        self._grams = Grams(self._keyed)
+        self._known = lru_cache(REMEMBERED)(self._matching)
+
+    def matched(self, lines: Sequence[str]) -> dict[int, list[int]]:
+        """Patterns (but those of role `none`) that match anywhere, each with the indices of its lines."""
+        found: dict[int, list[int]] = {}
+        for number, line in enumerate(lines):
+            for index in self._known(line) if len(line) <= SHORT else self._matching(line):
+                found.setdefault(index, []).append(number)
+        return found
+
+    def _matching(self, line: str) -> list[int]:
+        lower = line.lower()
+        possible = set(self._always)
+        for text in self._grams.held(lower):
+            for index, rest in self._keyed[text]:
+                if index not in possible and holds(lower, rest):
+                    possible.add(index)
+        return [index for index in sorted(possible) if self._regex(index).search(line)]
+
+
+def holds(lower: str, clauses: Sequence[Clause]) -> bool:
+    """Whether a lower-cased text holds a string of each clause."""
+    for clause in clauses:
+        for text in clause:
+            if text in lower:
+                break
+        else:
+            return False
+    return True
