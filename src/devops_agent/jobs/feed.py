@@ -12,15 +12,15 @@ approved), `decided`, `cancelled`, `done`, `error`; and the kept steps of a walk
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, text
+from sqlalchemy import Connection, Engine, insert, select, text
 
+from devops_agent.jobs import numbers
 from devops_agent.jobs.prepared import Prepared
 from devops_agent.jobs.tables import events, reading
 from devops_agent.model import now
@@ -29,8 +29,6 @@ CHANNEL = "devops_agent"
 """What Postgres notifies of when a job changes, at the commit of the change."""
 MOST = 500
 """Events that are read at once."""
-GAP_SECONDS = 3.0
-"""How long a missing number is waited for: another transaction may have taken it and not ended yet."""
 _STEPS = frozenset(
     ("distil", "health", "diagnosis", "plan", "review", "request", "approval", "recheck", "brake", "verification")
 )
@@ -96,31 +94,13 @@ def since(engine: Engine, last: int, job: str | None = None, limit: int = MOST) 
         query = query.where(events.c.job == job)
     with reading(engine) as connection:
         if connection.dialect.name != "sqlite":
-            query = query.where(events.c.id <= _whole(connection))
+            query = query.where(events.c.id <= numbers.whole(engine, connection))
         return [_event(row) for row in connection.execute(query).mappings()]
 
 
 def newest(engine: Engine) -> int:
-    """The number of the last event; 0 where there is none."""
-    with reading(engine) as connection:
-        return int(connection.execute(select(func.max(events.c.id))).scalar() or 0)
-
-
-def _whole(connection: Connection) -> int:
-    """Up to which number nothing can come in between any more.
-
-    Numbers are given out before transactions end, so that on Postgres 8 may be seen before 7. On SQLite writers come
-    one after the other.
-    """
-    latest = connection.execute(select(events.c.id, events.c.at).order_by(events.c.id.desc()).limit(MOST)).all()
-    old = now().timestamp() - GAP_SECONDS
-    whole = latest[0].id if latest else 0
-    for later, earlier in itertools.pairwise(latest):
-        if later.at < old:
-            break
-        if later.id != earlier.id + 1:
-            whole = earlier.id
-    return int(whole)
+    """The number of the last event before which nothing is missing; 0 where there is none."""
+    return numbers.newest(engine)
 
 
 def _step(key: str, value: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
