@@ -1,6 +1,7 @@
 """The server as it is started: a process of its own, its settings, its end."""
 
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -65,6 +66,24 @@ def started(folder, *command, **more):
 
 
 SCRIPT = str(ROOT / "flask_agent_app.py")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_on_port_0_it_says_which_one_it_listens_on(tmp_path, host):
+    command = [sys.executable, "-m", "devops_agent", "serve", "--host", host]
+    env = environment(tmp_path, 0)
+    with (tmp_path / "server.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        said = process.stdout.readline()
+        address = re.search(r"http://\S+:(\d+)/", said)
+        assert address, said + (tmp_path / "server.log").read_text()
+        assert int(address[1]) > 0
+        assert httpx.get(f"{address[0]}health", timeout=30).json()["status"] == "healthy"  # at once, by what was said
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+        process.stdout.close()
 
 
 def test_started_as_a_script(tmp_path):

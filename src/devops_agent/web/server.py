@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import signal
+import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,12 @@ def serve(settings: Settings, debug: bool = False) -> None:
     """Serve until ended. `debug` reloads on changes and tells details of errors; on loopback only."""
     from devops_agent.web import create_app, loglines
 
+    listening = _listen(settings.host) if settings.port == 0 else None
+    if listening is not None:
+        settings = settings.model_copy(update={"port": listening.getsockname()[1]})
     if debug:
+        if listening is not None:
+            listening.close()
         _debug(settings)
         return
     loglines.set_up(settings)
@@ -58,7 +64,8 @@ def serve(settings: Settings, debug: bool = False) -> None:
     app.extensions["devops_agent"].check()
     check_keys(settings)
     _announce(settings)
-    _gunicorn(app, options(settings))
+    chosen = options(settings)
+    _gunicorn(app, chosen if listening is None else chosen | {"bind": f"fd://{listening.fileno()}"})
 
 
 def options(settings: Settings) -> dict[str, Any]:
@@ -136,6 +143,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _listen(host: str) -> socket.socket:
+    """A socket on a port that is free. Raises ConfigError."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        made = socket.socket(family, kind)
+        made.bind(address)
+        made.listen(2048)
+    except OSError as error:
+        raise ConfigError(f"DEVOPS_AGENT_HOST: cannot listen on {host}: {error.strerror or error}") from None
+    return made
+
+
 def _debug(settings: Settings) -> None:
     from werkzeug.serving import run_simple
 
@@ -177,6 +196,7 @@ def _gunicorn(app: Flask, chosen: dict[str, Any]) -> None:
 
 def _announce(settings: Settings) -> None:
     name = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 (compared, not bound)
+    name = f"[{name}]" if ":" in name else name
     print(
         f"devops-agent serves http://{name}:{settings.port}/  (page: /dashboard, data: {settings.data_dir})", flush=True
     )
