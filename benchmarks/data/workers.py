@@ -2,6 +2,7 @@
 
     python benchmarks/data/workers.py scale [--seconds 20]       1, 2 and 4 workers, each job waits one second
     python benchmarks/data/workers.py many [--jobs 10000]        all queued at once, then worked off; on SQLite too
+                                           [--only postgres]     or on one of both alone
 
 A job that waits one second stands for one that waits for a model. Workers are processes of their own, of one thread.
 """
@@ -105,7 +106,8 @@ def many(url: str, folder: Path, count: int, workers: int) -> None:
     trail = list(audit.broken(jobs.engine))
     print(
         f"{jobs.engine.dialect.name}: {count} jobs queued in {queued:.1f} s, ended by {workers} workers in {took:.1f} s"
-        f" ({count / took:.0f} a second): {ended}; trail {'broken' if trail else 'intact'}"
+        f" ({count / took:.0f} a second): {ended}; trail {'broken' if trail else 'intact'}",
+        flush=True,
     )
 
 
@@ -116,13 +118,16 @@ def main() -> None:
     given.add_argument("what", choices=("scale", "many"))
     given.add_argument("--seconds", type=float, default=20)
     given.add_argument("--jobs", type=int, default=10_000)
+    given.add_argument("--only", choices=("sqlite", "postgres"))
     asked = given.parse_args()
     from postgres import Postgres
 
     with tempfile.TemporaryDirectory() as name, Postgres(fsync="on") as server:
         if asked.what == "many":
-            many(f"sqlite:///{name}/jobs.db", Path(name), asked.jobs, 2)
-            many(server.database(), Path(name), asked.jobs, 2)
+            if asked.only != "postgres":
+                many(f"sqlite:///{name}/jobs.db", Path(name), asked.jobs, 2)
+            if asked.only != "sqlite":
+                many(server.database(), Path(name), asked.jobs, 2)
             return
         alone = 0.0
         for workers in (1, 2, 4):
