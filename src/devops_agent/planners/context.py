@@ -1,14 +1,17 @@
 """Facts that stand beside the decisive words rather than in them: the pod of a `describe`, the address of a `curl`.
 
-These shapes belong to no single failure, so they are not in the runbooks. They only fill in what no pattern named.
+What belongs to one kind of failure is in its runbook (`match.facts`), and comes first. The shapes here belong to no
+single failure. All of them only fill in what no pattern named.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
 
+from devops_agent.runbooks.lines import compiled
+from devops_agent.runbooks.schema import fact_name
 from devops_agent.scan.literals import literals
 
 _NAME = r"[a-z0-9](?:[\w.-]{0,250}[\w])?"
@@ -36,22 +39,24 @@ _SHAPES: tuple[tuple[str, ...], ...] = (
     ),
     (
         r"\buser(?:name)?[ =:]+[\"'](?P<user>[\w.@-]{1,80})[\"']",
-        r"\b(?:user|login|account)=(?P<user>[\w.@-]{1,80})\b",
+        r"\b(?:user|login|account)=(?P<user>[A-Za-z][\w.@-]{0,80})\b",
         r"\brole[ =:]+[\"'](?P<role>[\w.@-]{1,80})[\"']",
         r"\bdatabase[ =:]+[\"'](?P<database>[\w.-]{1,80})[\"']",
         r"\b(?:dbname|database|db)=(?P<database>[\w.-]{1,80})\b",
         r"\]:?\w{0,40}:? ?(?P<user>\w{1,60})@(?P<database>\w{1,60}),app=",
         r"\b(?i:table|relation)[ =:]+[\"'`](?P<table>[\w.]{1,100})[\"'`]",
-        r"\b(?i:insert into|update|delete from|alter table|create table(?: if not exists)?|drop table(?: if exists)?)"
+        r"\b(?i:insert into|delete from|(?:alter|truncate) table|(?:create|drop) table(?: if (?:not )?exists)?)"
         r" [\"`]?(?P<table>[\w.]{1,100})[\"`]?",
+        r"\b(?i:update) [\"`]?(?P<table>[\w.]{1,100})[\"`]? (?i:set)\b",
         r"\b(?i:topic)[ =:]+[\"'`\[]?(?P<topic>[\w.-]{2,200})[\"'`\]]",
         r"\b(?i:queue)[ =:]+[\"'`](?P<queue>[\w.-]{2,200})[\"'`]",
         r"\b(?P<unit>[\w@-]{2,80}\.(?:service|socket|timer|mount))\b(?!\.\w|\()",
         r"\b(?i:branch)[ =:]+[\"'`](?P<branch>[\w./-]{1,200})[\"'`]",
-        r"^(?:[\w.@:~/ -]{0,60})?[$#%] (?:sudo )?(?P<command>[\w.+-]{2,40})(?: |$)",
+        r"^(?:[\w.@:~/ -]{0,60})?[$#%] (?:sudo )?(?P<command>[\w./+-]{2,40})(?: |$)",
         r"^(?P<test>test\w{2,80}|Test\w{2,80}) \([\w.]{2,120}\) \.{3}\s*$",
         r"\b(?:exit(?:ed with)?|exited with|return) (?:code|status)[ :=]+(?P<exit_code>\d{1,3})\b",
         r"\bhost[ =:]+[\"'](?P<host>[\w.-]{2,253})[\"']",
+        r"^(?:fatal|failed|unreachable): \[(?P<host>[\w.-]{2,253})\]",
         r"^PING (?P<host>[\w.-]{2,253}) \(",
         r"\bto (?P<host>\d{1,3}(?:\.\d{1,3}){3})\b",
     ),
@@ -85,6 +90,29 @@ _DECISIVE = [
     )
 ]
 """Shapes so common that they only count on the decisive lines themselves."""
+
+
+@lru_cache(maxsize=1024)
+def _own(source: str) -> tuple[tuple[tuple[str, ...], ...], re.Pattern[str]]:
+    """What a runbook's pattern needs in a lower-cased text, and the pattern."""
+    return literals(source), compiled(source)
+
+
+def named_by(sources: Iterable[str], lines: Sequence[str], known: Mapping[str, object]) -> dict[str, str]:
+    """What a runbook's `match.facts` take out of these lines: the earlier pattern decides, then the earlier line."""
+    found: dict[str, str] = {}
+    lower = [line.lower() for line in lines]
+    for source in sources:
+        needs, regex = _own(source)
+        for line, text in zip(lines, lower, strict=True):
+            if not all(any(map(text.__contains__, each)) for each in needs):
+                continue
+            match = regex.search(line)
+            for group, value in match.groupdict().items() if match else ():
+                name = fact_name(group)
+                if value and name not in known and name not in found:
+                    found[name] = value
+    return found
 
 
 def beside(known: Mapping[str, object], near: Iterable[str], wide: Iterable[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from devops_agent.model import Evidence, Hit
-from devops_agent.planners.context import beside
+from devops_agent.planners.context import beside, named_by
 from devops_agent.runbooks.schema import FACTS, fact_name
 
 _NUMBERS = frozenset({"port", "exit_code"})
@@ -32,13 +32,20 @@ def facts(hits: Iterable[Hit]) -> dict[str, Any]:
     return found
 
 
-def around(found: dict[str, Any], hits: Iterable[Hit], excerpt: Iterable[Evidence]) -> dict[str, Any]:
-    """Further facts, from the decisive lines and from the excerpt, nearest lines first. Nobody acts on their paths."""
+def around(
+    found: dict[str, Any], hits: Iterable[Hit], excerpt: Iterable[Evidence], own: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Further facts, from the decisive lines and from the excerpt, nearest lines first. Nobody acts on their paths.
+
+    `own`: what the runbook says of such lines; it comes before what is so for any failure.
+    """
     decisive = list(hits)[:3]
     at = {line for hit in decisive for line in hit.lines}
     others = sorted(excerpt, key=lambda one: min((abs((one.line or 0) - line) for line in at), default=0))
-    shapes = beside(found, [hit.text for hit in decisive], [one.text for one in others])
-    more = {name: text for name, value in shapes.items() if (text := clean(value))}
+    lines = [one.text[:2000] for one in others]
+    told = {name: text for name, value in named_by(own, lines, found).items() if (text := clean(value))}
+    shapes = beside(found | told, [hit.text for hit in decisive], lines)
+    more = told | {name: text for name, value in shapes.items() if (text := clean(value))}
     whole = found | more
     _from_url(whole)
     return {name: value for name, value in whole.items() if name not in found}

@@ -199,7 +199,7 @@ def _facts(candidate: Candidate, digest: Digest) -> tuple[dict[str, Any], dict[s
     beside = [hit for hit in digest.hits if hit not in candidate.hits and lines & set(hit.lines)]
     same = [hit for hit in digest.hits if hit.signature == candidate.runbook.id and hit not in candidate.hits]
     named = facts([*own, *same, *beside])
-    more = around(named, candidate.hits, digest.evidence)
+    more = around(named, candidate.hits, digest.evidence, candidate.runbook.match.facts)
     return named | {name: more[name] for name in more if name not in _UNSURE}, named | more
 
 

@@ -135,6 +135,15 @@ def _patterns(runbook: Runbook, thorough: bool) -> Iterator[tuple[str, str]]:
         for group in groups:
             if fact_name(group) not in FACTS:
                 yield f"match.{role}[{number}]", f"group {group} is not a fact's name ({', '.join(sorted(FACTS))})"
+    for number, source in enumerate(runbook.match.facts):
+        field = f"match.facts[{number}]"
+        found = list(faults(source, thorough))
+        yield from ((field, f"{fault}: {source}") for fault in found)
+        if not found and not compiled(source).groupindex:
+            yield field, f"names no fact (a group such as (?P<path>...)): {source}"
+        for group in () if found else compiled(source).groupindex:
+            if fact_name(group) not in FACTS:
+                yield field, f"group {group} is not a fact's name ({', '.join(sorted(FACTS))})"
     for name in runbook.defaults:
         if name not in FACTS:
             yield f"defaults.{name}", "is not a fact's name"

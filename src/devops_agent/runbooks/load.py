@@ -189,7 +189,7 @@ def build(folder: Path = FOLDER, shipped: Path = SHIPPED, strict: bool = True) -
 def _rows(runbook: Any, path: Path) -> list[Sequence[Any]]:
     import re
 
-    from devops_agent.runbooks.lines import split_flags, within_line
+    from devops_agent.runbooks.lines import compiled, split_flags, within_line
     from devops_agent.scan import literals
 
     rows: list[Sequence[Any]] = []
@@ -201,6 +201,11 @@ def _rows(runbook: Any, path: Path) -> list[Sequence[Any]]:
         except re.error as error:
             raise ConfigError(f"{path}: match.{role}: {error} in {text!r}") from None
         rows.append((runbook.id, number, role, source, literals(source, ignore_case), ignore_case))
+    for number, text in enumerate(runbook.match.facts):
+        try:
+            compiled(text)
+        except re.error as error:
+            raise ConfigError(f"{path}: match.facts[{number}]: {error} in {text!r}") from None
     return rows
 
 

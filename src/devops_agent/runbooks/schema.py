@@ -46,11 +46,15 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_ty
 
 
 class Match(Part):
-    """A line matches one of `any` and none of `none`, and every pattern of `all` matches some line of the log."""
+    """A line matches one of `any` and none of `none`, and every pattern of `all` matches some line of the log.
+
+    `facts` only name facts, by their groups, on the lines around the decisive one: they say nothing of the cause.
+    """
 
     any: Annotated[Signatures, Field(min_length=1)]
     all: Texts = ()
     none: Texts = ()
+    facts: Texts = ()
 
 
 class Observation(Part):
