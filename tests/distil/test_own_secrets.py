@@ -13,7 +13,7 @@ from devops_agent.errors import ConfigError
 
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch):
-    monkeypatch.setattr(sys.modules["devops_agent.distil.redact"], "_ALSO", [])
+    monkeypatch.setattr(sys.modules["devops_agent.distil.redact"], "_IN_FORCE", [((), set())])
 
 
 def test_own_expressions_are_masked_everywhere():
@@ -45,3 +45,20 @@ def test_the_command_line_keeps_to_them(command, tmp_path):
     shown = json.loads(ended.stdout)
     assert "[redacted:own:1]" in json.dumps(shown["excerpt"])
     assert "123456" not in ended.stdout
+
+
+def test_a_line_that_was_clean_is_looked_at_again_under_new_expressions() -> None:
+    line = "the ticket is ACME-7731 again"
+    assert redact(line)[0] == line == redact(line)[0]
+    assert "7731" not in redact(line, own=[r"ACME-\d+"])[0]
+    assert redact(line)[0] == line
+    also([r"ACME-\d+"])
+    assert "7731" not in redact(line)[0]
+
+
+def test_a_line_that_is_clean_by_itself_is_masked_within_a_key() -> None:
+    line = "QUFBQUFBQUFBQUFBQUFBQUFBQUFB"
+    assert redact(line)[0] == line
+    key = f"-----BEGIN PRIVATE KEY-----\n{line}\n-----END PRIVATE KEY-----"
+    assert line not in redact(key)[0]
+    assert redact(line)[0] == line

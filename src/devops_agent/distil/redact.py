@@ -36,7 +36,12 @@ _ESCAPED = re.compile(r"((?:\\+[nrt])+)")
 """Line ends and tabs of a text that stands in a JSON string."""
 
 
-_ALSO: list[re.Pattern[str]] = []
+_IN_FORCE: list[tuple[tuple[re.Pattern[str], ...], set[str]]] = [((), set())]
+"""A team's own expressions, and lines in which nothing was found to mask, with these expressions: what was masked when
+it came in is masked again before it is shown, and logs say the same again and again."""
+_CLEAN_LINES = 8192
+_CLEAN_LENGTH = 300
+"""Lines that are remembered at most, and the characters of each."""
 
 
 def also(patterns: Iterable[str]) -> None:
@@ -53,7 +58,7 @@ def also(patterns: Iterable[str]) -> None:
         if compiled.search(""):
             raise ConfigError(f"DEVOPS_AGENT_REDACT: {pattern!r} matches the empty text")
         made.append(compiled)
-    _ALSO[:] = made
+    _IN_FORCE[:] = [(tuple(made), set())]
 
 
 class Redactor:
@@ -61,7 +66,9 @@ class Redactor:
 
     def __init__(self, own: Iterable[str] = ()) -> None:
         self.counts: Counter[str] = Counter()
-        self._own = [*_ALSO, *(re.compile(pattern) for pattern in own)]
+        everywhere, clean = _IN_FORCE[0]
+        self._own = [*everywhere, *(re.compile(pattern) for pattern in own)]
+        self._clean = clean if len(self._own) == len(everywhere) else set()
         self._known: dict[str, str] = {}
         self._block = ""
         self._strings: tuple[int, Strings] | None = None
@@ -77,9 +84,12 @@ class Redactor:
         sieve = self._sieve(len(text)) if len(text) >= _LARGE else None
         if sieve is not None:
             return self._sifted(text.encode("utf-8", "surrogatepass"), sieve)
+        lines = text.split("\n")
+        if not self._block and self._clean.issuperset(lines):
+            return text
         lower = text.lower()
         rules = [rule for rule in RULES if rule.possible(lower)]
-        return "\n".join([self._line(line, rules) for line in text.split("\n")])
+        return "\n".join([self._line(line, rules) for line in lines])
 
     def _sieve(self, size: int) -> Sieve | None:
         from devops_agent.distil.sieve import sieve
@@ -166,6 +176,19 @@ class Redactor:
         return self._line(line, RULES)
 
     def _line(self, line: str, rules: Sequence[Rule]) -> str:
+        """One line. Where nothing had to be masked, that is remembered."""
+        if self._block:
+            return self._whole(line, rules)
+        if line in self._clean:
+            return line
+        masked = self._whole(line, rules)
+        if masked == line and len(line) <= _CLEAN_LENGTH and not self._block:
+            if len(self._clean) >= _CLEAN_LINES:
+                self._clean.clear()
+            self._clean.add(line)
+        return masked
+
+    def _whole(self, line: str, rules: Sequence[Rule]) -> str:
         """One line; where it holds a text of several lines, as JSON does, each of those too."""
         if "\\" not in line or not _ESCAPED.search(line):
             return self._single(line, rules)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
+from devops_agent.scan.literals import holds
+
 KEY_BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 KEY_END = re.compile(r"-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 KEY_BODY = re.compile(
@@ -252,7 +254,7 @@ class Rule:
 
     def possible(self, lower: str) -> bool:
         """Whether a lower-cased text holds what the rule needs."""
-        return all(any(need in lower for need in group) for group in self.needs)
+        return holds(lower, self.needs)
 
 
 RULES: tuple[Rule, ...] = tuple(Rule(kind, source, needs) for (kind, source), needs in zip(_RULES, _NEEDS, strict=True))

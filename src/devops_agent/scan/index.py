@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from devops_agent.scan.grams import Grams
-from devops_agent.scan.literals import telling
+from devops_agent.scan.literals import holds, telling
 from devops_agent.scan.pattern import Pattern
 
 REMEMBERED = 8192
@@ -55,14 +55,3 @@ class Index:
                 if index not in possible and holds(lower, rest):
                     possible.add(index)
         return [index for index in sorted(possible) if self._regex(index).search(line)]
-
-
-def holds(lower: str, clauses: Sequence[Clause]) -> bool:
-    """Whether a lower-cased text holds a string of each clause."""
-    for clause in clauses:
-        for text in clause:
-            if text in lower:
-                break
-        else:
-            return False
-    return True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re._constants as c  # type: ignore[import-not-found]
 import re._parser as parser  # type: ignore[import-not-found]
+from collections.abc import Sequence
 from typing import Any
 
 SHORTEST = 2
@@ -51,6 +52,17 @@ def literals(source: str, ignore_case: bool = False) -> tuple[tuple[str, ...], .
     for clause in sorted(clauses, key=telling, reverse=True):
         best.setdefault(clause)
     return tuple(list(best)[:CLAUSES])
+
+
+def holds(lower: str, clauses: Sequence[tuple[str, ...]]) -> bool:
+    """Whether a lower-cased text holds a string of each clause."""
+    for clause in clauses:
+        for text in clause:
+            if text in lower:
+                break
+        else:
+            return False
+    return True
 
 
 def _clauses(items: Any) -> Clauses:
