@@ -23,20 +23,46 @@ _PREFIX = re.compile(
 _MARK = re.compile(r"##\[(\w+)\]|::(error|warning|notice|group|endgroup|debug)(?: [^:]{0,400})?::")
 _STARTS = frozenset("0123456789[#\ufeffABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
-_SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("github", re.compile(r"##\[(?:group|error|endgroup|warning)\]|^::(?:error|group)|GITHUB_TOKEN Permissions")),
-    ("azure", re.compile(r"##\[section\]|##vso\[")),
-    ("gitlab", re.compile(r"section_(?:start|end):\d+:|Running with gitlab-runner|^ERROR: Job failed")),
+_SIGNS: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
+    # format, what the text must hold (any of), expression for one line
+    (
+        "github",
+        ("##[", "::", "GITHUB_TOKEN"),
+        re.compile(r"##\[(?:group|error|endgroup|warning)\]|^::(?:error|group)|GITHUB_TOKEN Permissions"),
+    ),
+    ("azure", ("##[section]", "##vso["), re.compile(r"##\[section\]|##vso\[")),
+    (
+        "gitlab",
+        ("section_", "gitlab-runner", "ERROR: Job failed"),
+        re.compile(r"section_(?:start|end):\d+:|Running with gitlab-runner|^ERROR: Job failed"),
+    ),
     (
         "jenkins",
+        ("[Pipeline]", "Started by ", "Finished: "),
         re.compile(r"^\[Pipeline\]|^Started by (?:user|timer|upstream)|^Finished: (?:FAILURE|SUCCESS|UNSTABLE)"),
     ),
-    ("travis", re.compile(r"travis_(?:fold|time):|^Done\. Your build exited with|^The command \".*\" exited with")),
-    ("circleci", re.compile(r"^CircleCI received exit code|^Exited with code exit status|circleci/")),
-    ("docker", re.compile(r"^#\d+ (?:\[|DONE|CACHED|ERROR|\d+\.\d)|^Step \d+/\d+ : |^ => |^Sending build context")),
-    ("kubernetes", re.compile(r"^(?:Events:|Name:\s+\S+|Namespace:\s)|\b(?:Back-off|FailedScheduling|kubelet)\b")),
-    ("journal", re.compile(r"^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ [\w@./:-]+(?:\[\d+\])?: ")),
-    ("json", re.compile(r'^\{"')),
+    (
+        "travis",
+        ("travis_", "Done. Your build", "The command "),
+        re.compile(r"travis_(?:fold|time):|^Done\. Your build exited with|^The command \".*\" exited with"),
+    ),
+    (
+        "circleci",
+        ("CircleCI", "Exited with code", "circleci/"),
+        re.compile(r"^CircleCI received exit code|^Exited with code exit status|circleci/"),
+    ),
+    (
+        "docker",
+        ("#", "Step ", " => ", "Sending build"),
+        re.compile(r"^#\d+ (?:\[|DONE|CACHED|ERROR|\d+\.\d)|^Step \d+/\d+ : |^ => |^Sending build context"),
+    ),
+    (
+        "kubernetes",
+        ("Events:", "Name", "Back-off", "FailedScheduling", "kubelet"),
+        re.compile(r"^(?:Events:|Name:\s+\S+|Namespace:\s)|\b(?:Back-off|FailedScheduling|kubelet)\b"),
+    ),
+    ("journal", (":",), re.compile(r"^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ [\w@./:-]+(?:\[\d+\])?: ")),
+    ("json", ('{"',), re.compile(r'^\{"')),
 )
 
 
@@ -51,9 +77,11 @@ class Message:
 def detect(lines: Sequence[str]) -> str:
     """The format that most of these lines (raw: the head and the tail of a log) give away."""
     votes: Counter[str] = Counter()
+    text = "\n".join(lines)
+    signs = [(name, sign) for name, needs, sign in _SIGNS if any(need in text for need in needs)]
     for line in lines:
         stripped = _PREFIX.sub("", line, count=1) if line[:1].isdigit() else line
-        for name, sign in _SIGNS:
+        for name, sign in signs:
             if sign.search(stripped):
                 votes[name] += 1
     for name in ("github", "azure", "gitlab", "jenkins", "travis", "circleci"):
@@ -84,6 +112,8 @@ def message(line: str) -> Message:
 
 _LEVELS = ("level", "severity", "lvl", "levelname", "log.level", "loglevel")
 _TEXTS = ("message", "msg", "log", "text", "event", "MESSAGE", "short_message", "textPayload")
+_WITHIN = ("details", "errors", "causes", "innererror", "innerError")
+_TOLD = 8
 _ERRORS = ("error", "err", "exception", "exc_info", "stack", "stack_trace", "stacktrace", "reason", "cause")
 
 
@@ -101,7 +131,22 @@ def _from_json(line: str) -> str:
     level = _first(found, _LEVELS)
     error = _first(found, _ERRORS)
     parts = [level.upper() if level and not level.isdigit() else "", text.rstrip("\n"), error if error != text else ""]
+    parts += _inner(found)
     return " ".join(part for part in parts if part).replace("\n", " ")
+
+
+def _inner(found: dict[str, object]) -> list[str]:
+    """Codes and messages of the errors within an error: an API says there what its message leaves out."""
+    told: list[str] = []
+    rest: list[object] = [found[name] for name in _WITHIN if name in found]
+    while rest and len(told) < _TOLD:
+        part = rest.pop(0)
+        if isinstance(part, list):
+            rest[:0] = part[:_TOLD]
+        elif isinstance(part, dict):
+            told += [text for name in ("code", "reason", "message") if isinstance(text := part.get(name), str) and text]
+            rest[:0] = [part[name] for name in _WITHIN if name in part]
+    return told[:_TOLD]
 
 
 def _first(found: dict[str, object], names: tuple[str, ...]) -> str:
