@@ -60,7 +60,8 @@ class View:
         self.indents = [len(text) - len(text.lstrip()) for text in self.texts]
         self.ends = sorted(self.marks.failed + self.marks.fine)
         self._failed = set(self.marks.failed)
-        self._near = [(self._before(group), self._after(group)) for group in _GROUPS]
+        every, far = self._union(0, self.size), [_FAR] * self.size
+        self._near = [(self._before(group), self._after(group)) if every & group else (far, far) for group in _GROUPS]
         self._strong = self._sums(STRONG)
         self._soft = self._sums(SOFT)
         self._paragraphs()
