@@ -22,6 +22,7 @@ def hit(**groups: str) -> Hit:
         ("x)", "x"),
         ("<redacted:1>", ""),
         ("name,", "name"),
+        ("http://api.example/health:", "http://api.example/health"),
         ("", ""),
     ],
 )
@@ -29,9 +30,9 @@ def test_values_lose_what_stood_around_them(raw: str, expected: str) -> None:
     assert clean(raw) == expected
 
 
-def test_the_first_hit_names_and_a_line_may_name_several() -> None:
+def test_the_first_hit_names_and_of_several_values_the_first() -> None:
     assert facts([hit(port="80"), hit(port="81", host="db")]) == {"port": "80", "host": "db"}
-    assert facts([hit(package="ab", package_2="cd")]) == {"package": ["ab", "cd"]}
+    assert facts([hit(package="ab", package_2="cd")]) == {"package": "ab"}
     assert facts([hit(nonsense="1")]) == {}
 
 
@@ -43,8 +44,8 @@ def test_an_address_names_host_and_port_too() -> None:
     }
 
 
-def test_tools_get_numbers_and_one_value() -> None:
-    assert typed({"port": "80", "exit_code": "137", "path": ["a", "b"], "tag": "1"}) == {
+def test_tools_get_numbers() -> None:
+    assert typed({"port": "80", "exit_code": "137", "path": "a", "tag": "1"}) == {
         "port": 80,
         "exit_code": 137,
         "path": "a",
@@ -77,3 +78,15 @@ def test_what_is_known_is_not_replaced_and_near_lines_come_first() -> None:
     ]
     assert around({}, [hit()], excerpt) == {"user": "near"}
     assert around({"user": "known"}, [hit()], excerpt) == {}
+
+
+def test_a_runbook_names_facts_on_the_lines_around_and_they_come_before_what_holds_for_any_failure() -> None:
+    own = (r'File "(?P<path>[^"]{1,200})", line \d+', r"(?P<container>[\w-]{2,60}) exited")
+    excerpt = [
+        Evidence(id="log:1", source="log", line=1, text='  File "/srv/app/main.py", line 3, in <module>'),
+        Evidence(id="log:2", source="log", line=2, text='  File "/srv/app/deep.py", line 9, in load'),
+        Evidence(id="log:3", source="log", line=3, text="SyntaxError: invalid syntax"),
+    ]
+    decisive = Hit(signature="x", lines=(3,), text="SyntaxError: invalid syntax")
+    assert around({}, [decisive], excerpt, own) == {"path": "/srv/app/deep.py"}
+    assert around({"path": "known.py"}, [decisive], excerpt, own) == {}

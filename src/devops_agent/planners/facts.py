@@ -13,21 +13,21 @@ from devops_agent.runbooks.schema import FACTS, fact_name
 _NUMBERS = frozenset({"port", "exit_code"})
 _QUOTES = "\"'`‘’“”"
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://(?:[^/@\s]*@)?(\[[0-9a-fA-F:]+\]|[^/:\s?#]+)(?::(\d{1,5}))?", re.IGNORECASE)
+_ENDING = re.compile(r"(?<=[\w)\]}])[.:]+$")
+"""What ends a sentence, not a name: `1.2.`, `db.internal.`, `/etc/app:`."""
+_EXACTLY = re.compile(r"^\(?={1,3} ?(?=\d)|^\((?=[\^~<>]?=? ?\d)")
+"""`==1.2` and `= 1.2` are the version 1.2; `^1.2` and `>= 1.2` are a range."""
 _REDACTED = re.compile(r"^[<\[*]+[^>\]]*[>\]*]+$")
 
 
 def facts(hits: Iterable[Hit]) -> dict[str, Any]:
-    """Facts by name: of the first hit that names one. Values are text; a list where that hit names several."""
+    """Facts by name: of the first hit that names one, and of several in that hit the first (`localhost/127.0.0.1`)."""
     found: dict[str, Any] = {}
     for hit in hits:
-        own: dict[str, list[str]] = {}
         for group, value in hit.groups.items():
             name, text = fact_name(group), clean(value)
-            if name in FACTS and (len(text) > 1 or text.isdigit()) and text not in own.setdefault(name, []):
-                own[name].append(text)
-        for name, values in own.items():
-            if values and name not in found:
-                found[name] = values[0] if len(values) == 1 else values
+            if name in FACTS and (len(text) > 1 or text.isdigit()):
+                found.setdefault(name, text)
     _from_url(found)
     return found
 
@@ -52,19 +52,19 @@ def around(
 
 
 def typed(found: dict[str, Any]) -> dict[str, Any]:
-    """The same facts as tools want them: numbers as numbers, of several the first."""
-    single = {name: value[0] if isinstance(value, list) else value for name, value in found.items()}
-    return {name: int(v) if name in _NUMBERS and str(v).isdigit() else v for name, v in single.items()}
+    """The same facts as tools want them: numbers as numbers."""
+    return {name: int(v) if name in _NUMBERS and str(v).isdigit() else v for name, v in found.items()}
 
 
 def clean(value: str | None) -> str:
     """A value without the quotes and punctuation that stood around it; nothing where it was masked."""
     text = (value or "").strip().strip(_QUOTES).strip()
-    text = text.rstrip(",;") if len(text) > 1 else text
-    text = text.strip(_QUOTES)
+    text = text.rstrip(",;:") if len(text) > 2 else text
+    text = _ENDING.sub("", text.strip(_QUOTES))
     for opening, closing in ("()", "[]", "<>", "{}"):
         if text.endswith(closing) and opening not in text:
             text = text[:-1]
+    text = _EXACTLY.sub("", text)
     return "" if _REDACTED.match(text) else text[:500]
 
 
