@@ -10,57 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 
+from devops_agent.planners import shapes
 from devops_agent.runbooks.lines import compiled
 from devops_agent.runbooks.schema import fact_name
 from devops_agent.scan.literals import literals
-
-_NAME = r"[a-z0-9](?:[\w.-]{0,250}[\w])?"
-
-_SHAPES: tuple[tuple[str, ...], ...] = (
-    (
-        rf"Successfully assigned (?P<namespace>{_NAME})/(?P<pod>{_NAME}) to (?P<node>{_NAME})",
-        rf"\bkubectl\b.{{0,80}}? -n[ =]?(?P<namespace>{_NAME})\b",
-        rf"\bkubectl\b.{{0,80}}?--namespace[ =](?P<namespace>{_NAME})\b",
-        rf"\bkubectl\b.{{0,80}}? (?:pod|pods|po)[ /](?P<pod>{_NAME})\b",
-        rf"\bpods? [\"'](?:(?P<namespace>{_NAME})/)?(?P<pod>{_NAME})[\"']",
-        rf"\bpod[=/:](?:(?P<namespace>{_NAME})/)?(?P<pod>{_NAME})\b",
-        rf"\bnamespace[=: ]+[\"']?(?P<namespace>{_NAME})[\"']?",
-        rf"\bnode[=/:] ?[\"']?(?P<node>{_NAME})[\"']?",
-        rf"\bnode [\"'](?P<node>{_NAME})[\"']",
-        rf"\b(?:for|unmounted|mounted|attach) volumes?[ =:]+\[?[\"'](?P<volume>{_NAME})[\"']",
-        rf"\bvolume[=/: ]+[\"'](?P<volume>{_NAME})[\"']",
-        r"\b(?P<volume>pvc-[0-9a-f]{8}-[0-9a-f-]{27})\b",
-        rf"\bcontainer[=/: ]+[\"'](?P<container>{_NAME})[\"']",
-        r"\b(?:[Pp]ulling image|[Ii]mage:?|image=) ?\"(?P<image>[\w./:@-]{2,200})\"",
-    ),
-    (
-        r"(?P<url>\bhttps?://[^\s'\"<>|\\^`{}]{4,400}[^\s'\"<>|\\^`{}.,;:)\]])",
-        r"(?P<url>\b(?:postgres(?:ql)?|mysql|redis|amqps?|mongodb(?:\+srv)?|ssh|git|ftp|nats|kafka|s3)://[^\s'\"<>]{3,300})",
-    ),
-    (
-        r"\buser(?:name)?[ =:]+[\"'](?P<user>[\w.@-]{1,80})[\"']",
-        r"\b(?:user|login|account)=(?P<user>[A-Za-z][\w.@-]{0,80})\b",
-        r"\brole[ =:]+[\"'](?P<role>[\w.@-]{1,80})[\"']",
-        r"\bdatabase[ =:]+[\"'](?P<database>[\w.-]{1,80})[\"']",
-        r"\b(?:dbname|database|db)=(?P<database>[\w.-]{1,80})\b",
-        r"\]:?\w{0,40}:? ?(?P<user>\w{1,60})@(?P<database>\w{1,60}),app=",
-        r"\b(?i:table|relation)[ =:]+[\"'`](?P<table>[\w.]{1,100})[\"'`]",
-        r"\b(?i:insert into|delete from|(?:alter|truncate) table|(?:create|drop) table(?: if (?:not )?exists)?)"
-        r" [\"`]?(?P<table>[\w.]{1,100})[\"`]?",
-        r"\b(?i:update) [\"`]?(?P<table>[\w.]{1,100})[\"`]? (?i:set)\b",
-        r"\b(?i:topic)[ =:]+[\"'`\[]?(?P<topic>[\w.-]{2,200})[\"'`\]]",
-        r"\b(?i:queue)[ =:]+[\"'`](?P<queue>[\w.-]{2,200})[\"'`]",
-        r"\b(?P<unit>[\w@-]{2,80}\.(?:service|socket|timer|mount))\b(?!\.\w|\()",
-        r"\b(?i:branch)[ =:]+[\"'`](?P<branch>[\w./-]{1,200})[\"'`]",
-        r"^(?:[\w.@:~/ -]{0,60})?[$#%] (?:sudo )?(?P<command>[\w./+-]{2,40})(?: |$)",
-        r"^(?P<test>test\w{2,80}|Test\w{2,80}) \([\w.]{2,120}\) \.{3}\s*$",
-        r"\b(?:exit(?:ed with)?|exited with|return) (?:code|status)[ :=]+(?P<exit_code>\d{1,3})\b",
-        r"\bhost[ =:]+[\"'](?P<host>[\w.-]{2,253})[\"']",
-        r"^(?:fatal|failed|unreachable): \[(?P<host>[\w.-]{2,253})\]",
-        r"^PING (?P<host>[\w.-]{2,253}) \(",
-        r"\bto (?P<host>\d{1,3}(?:\.\d{1,3}){3})\b",
-    ),
-)
 
 
 class _Shape:
@@ -78,18 +31,8 @@ class _Shape:
         return all(any(map(lower.__contains__, each)) for each in self.needs)
 
 
-_REGEXES = [_Shape(source) for group in _SHAPES for source in group]
-_DECISIVE = [
-    _Shape(source)
-    for source in (
-        r"(?:^|[\s\"'`(])(?P<library>(?:/[\w./+-]{1,200}/)?lib[\w+-]{1,60}\.so(?:\.[\d.]{1,20})?)\b",
-        r"[\"'`](?P<path>(?:\.{0,2}/)?[\w@.+-]{1,80}(?:/[\w@.+-]{1,80}){1,15}/?)[\"'`]",
-        r"(?:^|[\s(=:])(?P<path>/[\w@.+-]{1,80}(?:/[\w@.+-]{1,80}){1,15}/?)(?:$|[\s),:;])",
-        r"\b(?P<path>[\w-]{2,60}\.(?:db|sqlite3?|ya?ml|json|toml|conf|ini|py|js|ts|rb|go|rs|java|tf|lock|txt|env))\b",
-        r"\b[Cc]ontainer[ -]?(?:on )?\"(?P<container>[\w.-]{2,100})\"|\bon \"(?P<container_2>container-[\w.-]{1,80})\"",
-    )
-]
-"""Shapes so common that they only count on the decisive lines themselves."""
+_ANYWHERE = [_Shape(source) for source in shapes.ANYWHERE]
+_DECISIVE = [_Shape(source) for source in shapes.DECISIVE]
 
 
 @lru_cache(maxsize=1024)
@@ -118,10 +61,10 @@ def named_by(sources: Iterable[str], lines: Sequence[str], known: Mapping[str, o
 def beside(known: Mapping[str, object], near: Iterable[str], wide: Iterable[str]) -> dict[str, str]:
     """Further facts from the decisive lines (`near`), then from the excerpt (`wide`); never one that is `known`."""
     found: dict[str, str] = {}
-    for given, shapes in ((near, _REGEXES + _DECISIVE), (wide, _REGEXES)):
+    for given, kinds in ((near, _ANYWHERE + _DECISIVE), (wide, _ANYWHERE)):
         lines = [line[:2000] for line in given]
         lower = "\n".join(lines).lower()
-        searches = [shape.search for shape in shapes if shape.possible(lower)]
+        searches = [shape.search for shape in kinds if shape.possible(lower)]
         for line in lines:
             for search in searches:
                 match = search(line)

@@ -207,6 +207,7 @@ def _in_order(hit: Hit, runbook: Any, digest: Digest) -> Iterator[Hit]:
     """A hit as it was on each line of the excerpt: those shortly before the decisive line first, for they began it."""
     source = runbook.patterns()[hit.pattern][1]
     matched = [one for one in digest.evidence if one.line in hit.lines] if "(?P<" in source else []
+    matched.sort(key=lambda one: one.line or 0)
     decisive = next((one.line or 0 for one in matched if one.text.strip() == hit.text.strip()), hit.lines[0])
     regex = compiled(source)
     rows = [(one, match) for one in matched if (match := regex.search(one.text))]
