@@ -83,7 +83,7 @@ class Settings(BaseModel):
     oidc_client_id: str = Field("", description="this service's name at the provider")
     oidc_client_secret: str | None = Field(None, repr=False, description="its secret there")
     oidc_claim: str = Field("groups", description="claim of the provider that oidc_roles look at")
-    oidc_roles: str = Field("", description="roles by value of that claim: sre=approver, dev=responder, *=viewer")
+    oidc_roles: str = Field("", description="roles by value of that claim: sre=approver, dev=viewer@shop, *=viewer")
     workers: int = Field(2, ge=0, le=64, description="jobs worked on at the same time in one process; 0: by others")
     worker_labels: str = Field("", description="labels of this machine's workers on Postgres: name=value,name=value")
     worker_places: str = Field("", description="places whose jobs they take, comma separated; default: all that fit")

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from devops_agent.model import UNKNOWN, Attempt, Cost, Incident, Report, Status, revive
-from devops_agent.run import STOPPED, Journal, MemoryJournal, attempts
+from devops_agent.run import STOPPED, Journal, MemoryJournal, attempts, record_of
 from devops_agent.usage import total
 
 _PROGRESS = {
@@ -42,15 +42,14 @@ def report(
 
 def _report(incident: Incident, journal: Journal, dry_run: bool, error: str | None, job: str | None) -> Report:
     made = attempts(journal)
-    kept = {name: journal.get(name) for name in ("distil", "health")}
     closed = journal.get("closed")
     status = "resolved" if closed and error is None else _status(made, dry_run, error)
     used = total(call for attempt in made for call in attempt.calls)
     return Report(
         job=job,
         incident=incident,
-        digest=revive(kept["distil"]) if kept["distil"] else None,
-        health=revive(kept["health"]) if kept["health"] else None,
+        digest=record_of(journal, "distil"),
+        health=record_of(journal, "health"),
         attempts=made,
         status=status,
         summary=_closed(revive(closed).text, made) if closed and error is None else _summary(made, status, error),
@@ -61,13 +60,15 @@ def _report(incident: Incident, journal: Journal, dry_run: bool, error: str | No
 
 
 def called(made: Report) -> dict[str, str | None]:
-    """What lists show of an incident: its cause, and its title, or the line that decided where nobody gave it one."""
+    """What lists and statistics show of an incident: its cause, who named it, and its title, or the line that decided
+    where nobody gave it one."""
     last = made.attempts[-1].diagnosis if made.attempts else None
     title = made.incident.title
     if last is not None and made.digest is not None and not made.incident.titled:
         cited = [each for each in made.digest.evidence if each.id in last.evidence and last.cause != UNKNOWN]
         title = next(filter(None, (each.text.strip() for each in cited or striking(made))), title)
-    return {"title": title[:200], "cause": last.cause[:80] if last else None}
+    named = {name: (getattr(last, name, None) or "")[:80] or None for name in ("cause", "runbook", "finding")}
+    return {"title": title[:200], **named}
 
 
 def striking(made: Report, most: int = 8) -> list[Any]:

@@ -109,7 +109,9 @@ def test_it_is_of_one_moment_while_others_write(database, tmp_path):
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        time.sleep(0.3)
+        deadline = time.monotonic() + 20
+        while not jobs.counts().get("done") and time.monotonic() < deadline:
+            time.sleep(0.05)
         for number in range(3):
             backup.back_up(jobs.engine, tmp_path, tmp_path / f"{number}.zip")
     finally:

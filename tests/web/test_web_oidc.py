@@ -20,7 +20,9 @@ from web_service import serving
 
 from devops_agent.config import Settings
 from devops_agent.errors import ConfigError
+from devops_agent.inventory import Place
 from devops_agent.web import oidc
+from devops_agent.web.body import Scenario
 
 pytest.importorskip("authlib")
 KEY = RSAKey.generate_key(2048, {"kid": "one"}, private=True)
@@ -200,6 +202,40 @@ def test_roles_come_from_the_claim_or_from_userinfo_and_none_is_refused(service,
     browser, answer = enter(service, provider)
     browser.close()
     assert answer.status_code == 403
+
+
+def test_an_account_is_for_the_places_of_its_groups(tmp_path, provider):
+    settings = {"oidc_issuer": provider.issuer, "oidc_client_id": "agent", "oidc_client_secret": "hush"}
+    with serving(tmp_path, oidc_roles="all=viewer, sre=approver@bank", **settings) as service:
+        places = service.backend.agent.places
+        here = next(iter(places))
+        places["bank"] = Place(places[here].inventory, folder=tmp_path, name="bank")
+        browser, entered = enter(service, provider)
+        assert entered.status_code == 200
+        with closing(browser):
+            token = re.search(r'name="token" value="([^"]+)"', browser.get("/dashboard").text)
+            who = browser.get("/api/v1/me").json()
+            assert (who["role"], who["places"]) == ("approver", None)  # looks everywhere
+            headers = {"X-CSRF-Token": token[1]}
+
+            def post(path, **body):
+                return browser.post(path, json=body, headers=headers)
+
+            assert post("/api/v1/incidents", log="it fails", place=here).status_code == 404
+            at = {"bank": post("/api/v1/incidents", log="it fails", place="bank").json()["batch"]}
+            at[here] = service.backend.submit([Scenario("it fails", place=here)]).id
+            for name, job in at.items():
+                assert service.backend.wait(job, 20)
+                assert browser.get(f"/api/v1/jobs/{job}").json()["waiting"] == "approval"
+                assert ("Approve exactly this" in browser.get(f"/dashboard/jobs/{job}").text) == (name == "bank")
+                assert post(f"/api/v1/jobs/{job}/approve").status_code == (200 if name == "bank" else 404)
+    # what is configured anew counts at once, also for who has logged in before
+    session = entered.headers["Set-Cookie"].partition(";")[0]
+    with serving(tmp_path, oidc_roles="sre=viewer@bank", **settings) as service:
+        who = service.http.get("/api/v1/me", headers={"Cookie": session}).json()
+        assert (who["role"], who["places"]) == ("viewer", ["bank"])
+    with serving(tmp_path, oidc_roles="others=viewer", **settings) as service:
+        assert service.http.get("/api/v1/me", headers={"Cookie": session}).status_code == 401
 
 
 def test_a_provider_that_is_gone_is_told(tmp_path, provider):

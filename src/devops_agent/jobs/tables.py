@@ -61,6 +61,8 @@ jobs = Table(
     Column("incident", Text, nullable=False),
     Column("options", Text, nullable=False),
     Column("cause", String(80)),
+    Column("runbook", String(80)),
+    Column("finding", String(80)),
     Column("outcome", String(20)),
     Column("fingerprint", String(200)),
     Column("joined", String(80)),

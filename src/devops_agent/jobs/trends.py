@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, and_, case, func, select
 
+from devops_agent.jobs.overview import Places, within
 from devops_agent.jobs.spending import ALL
 from devops_agent.jobs.tables import jobs, reading, spendings
 from devops_agent.model import UNKNOWN, now
@@ -32,7 +33,7 @@ class Day:
         return sum(self.outcomes.values())
 
 
-def days(engine: Engine, count: int = 30) -> list[Day]:
+def days(engine: Engine, count: int = 30, places: Places = None) -> list[Day]:
     """The last so many days, oldest first, also those without any incident."""
     today = now().astimezone(UTC).date()
     dates = [today - timedelta(days=back) for back in range(count - 1, -1, -1)]
@@ -41,7 +42,7 @@ def days(engine: Engine, count: int = 30) -> list[Day]:
     unknown = func.sum(case((and_(jobs.c.cause == UNKNOWN, jobs.c.outcome != "no_failure"), 1), else_=0))
     query = (
         select(number.label("day"), jobs.c.outcome, func.count().label("number"), unknown.label("unknown"))
-        .where(jobs.c.created >= begins[0], jobs.c.outcome.is_not(None))
+        .where(jobs.c.created >= begins[0], jobs.c.outcome.is_not(None), within(places))
         .group_by(number, jobs.c.outcome)
     )
     outcomes: list[dict[str, int]] = [{} for _ in dates]
@@ -53,7 +54,7 @@ def days(engine: Engine, count: int = 30) -> list[Day]:
     return [Day(*each) for each in zip(dates, outcomes, unknowns, strict=True)]
 
 
-def times(engine: Engine, count: int = 30) -> list[tuple[str, int, int]]:
+def times(engine: Engine, count: int = 30, places: Places = None) -> list[tuple[str, int, int]]:
     """In how many cases an answer, and in how many a proven repair, came within each of the bounds."""
     since = now().timestamp() - count * DAY
     took = jobs.c.finished - jobs.c.created
@@ -61,21 +62,21 @@ def times(engine: Engine, count: int = 30) -> list[tuple[str, int, int]]:
     columns: list[Any] = []
     lower = -1.0
     for number, (upper, _) in enumerate(TIMES):
-        within = and_(took > lower, took <= upper) if upper is not None else took > lower
-        columns.append(func.sum(case((within, 1), else_=0)).label(f"all{number}"))
-        columns.append(func.sum(case((and_(within, solved), 1), else_=0)).label(f"good{number}"))
+        so_long = and_(took > lower, took <= upper) if upper is not None else took > lower
+        columns.append(func.sum(case((so_long, 1), else_=0)).label(f"all{number}"))
+        columns.append(func.sum(case((and_(so_long, solved), 1), else_=0)).label(f"good{number}"))
         lower = upper or lower
     with reading(engine) as connection:
-        query = select(*columns).where(jobs.c.created >= since, jobs.c.finished.is_not(None))
+        query = select(*columns).where(jobs.c.created >= since, jobs.c.finished.is_not(None), within(places))
         row = connection.execute(query).mappings().one()
     return [(name, row[f"all{number}"] or 0, row[f"good{number}"] or 0) for number, (_, name) in enumerate(TIMES)]
 
 
-def costs(engine: Engine, count: int = 30) -> list[tuple[date, float]]:
-    """What models cost on each of the last days, in US dollars; nothing where none was asked."""
+def costs(engine: Engine, count: int = 30, account: str = ALL) -> list[tuple[date, float]]:
+    """What models cost on each of the last days, in US dollars, all callers or one; nothing where none was asked."""
     today = now().astimezone(UTC).date()
     dates = [today - timedelta(days=back) for back in range(count - 1, -1, -1)]
-    these = (spendings.c.account == ALL, spendings.c.day >= dates[0].isoformat())
+    these = (spendings.c.account == account, spendings.c.day >= dates[0].isoformat())
     query = select(spendings.c.day, spendings.c.dollars).where(*these)
     with reading(engine) as connection:
         sums: dict[str, float] = {row[0]: float(row[1] or 0) for row in connection.execute(query)}

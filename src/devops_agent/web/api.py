@@ -64,9 +64,10 @@ def health() -> ResponseReturnValue:
 def stats() -> ResponseReturnValue:
     """What fails most, what stays unknown, which runbooks never fire, what was solved without a person."""
     from devops_agent.jobs.statistics import statistics
+    from devops_agent.web.v1.incidents import view
 
     behind = backend()
-    return statistics(behind.jobs.engine, behind.runbooks())
+    return statistics(behind.jobs.engine, behind.runbooks(), view=view())
 
 
 def planner(settings: Settings) -> dict[str, str]:

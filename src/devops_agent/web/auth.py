@@ -9,13 +9,17 @@ those that say nothing, the ones that only look need a viewer, all others an adm
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import quote
 
 from flask import Flask, current_app, g, has_request_context, redirect, request
 
 from devops_agent.errors import NotFound
+from devops_agent.web import grants
+from devops_agent.web.grants import ROLES as ROLES
+from devops_agent.web.grants import Grant
+from devops_agent.web.grants import Role as Role
 from devops_agent.web.keyring import Keyring
 from devops_agent.web.limits import Buckets
 from devops_agent.web.problems import Forbidden, TooMany, Unauthorized
@@ -27,9 +31,6 @@ if TYPE_CHECKING:
     from devops_agent.jobs.keys import Key
     from devops_agent.web.backend import Backend
 
-Role = Literal["viewer", "responder", "approver", "admin"]
-ROLES: tuple[Role, ...] = get_args(Role)
-"""Each may do what those before it may: look; submit, cancel and correct; decide; give keys."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 PUBLIC = "public"
 LOGIN = "/dashboard/login"
@@ -38,17 +39,26 @@ V = TypeVar("V", bound=Callable[..., object])
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls. `places`: what they may see and act on; None for all. `via`: how that is known."""
+    """Who calls. `places`: what they may see and act on; None for all. `via`: how that is known.
+
+    `grants`: what an account has at which places, where that is not one role for all of them; `places` are then those
+    for what the endpoint needs.
+    """
 
     name: str
     role: Role = "viewer"
     places: frozenset[str] | None = None
     via: Literal["open", "key", "session"] = "open"
     key: str | None = None
+    grants: tuple[Grant, ...] = ()
 
     def may(self, role: Role) -> bool:
         """Whether this role's rights are among the caller's."""
         return ROLES.index(self.role) >= ROLES.index(role)
+
+    def acting_as(self, role: Role) -> Caller:
+        """The same, with the places at which this role's rights are among the caller's."""
+        return replace(self, places=grants.places(self.grants, role)) if self.grants else self
 
     def called(self, claimed: str) -> str:
         """The name a decision is kept under: the verified one; what the request claims counts only without keys."""
@@ -92,6 +102,7 @@ class Doors:
         self.keyring = Keyring(lambda: backend.jobs.engine)
         self.sessions = Sessions(settings)
         self.oidc = bool(settings.oidc_issuer)
+        self.grants = grants.parse(settings.oidc_roles) if self.oidc else {}
         rate = settings.requests_per_minute / 60
         self.buckets = Buckets(rate, max(20.0, settings.requests_per_minute / 6)) if rate else None
         self.failures = Buckets(1.0, 60) if rate else None
@@ -122,7 +133,7 @@ class Doors:
             found = self._verified()
             if found is None:
                 return redirect(f"{LOGIN}?next={quote(request.full_path.rstrip('?'))}", 303)
-            g.caller = found
+            g.caller = found = found.acting_as(role)  # type: ignore[arg-type]
             self._limit(found.key or f"session {found.name}")
             if not found.may(role):  # type: ignore[arg-type]
                 raise Forbidden(f"this needs the role {role}; yours is {found.role}")
@@ -164,10 +175,10 @@ class Doors:
         if "key" in who:
             key = self.keyring.valid(str(who["key"]), str(who["begin"]))
             return by_key(key, "session") if key is not None else None
-        role = who.get("role")
-        if not self.oidc or role not in ROLES:
-            return None
-        return Caller(str(who["name"]), role, None, "session")
+        values = who.get("values")
+        mine = grants.of(map(str, values), self.grants) if isinstance(values, list) else ()
+        role = grants.highest(mine)
+        return Caller(str(who["name"]), role, None, "session", grants=mine) if role is not None else None
 
     def _limit(self, name: str) -> None:
         if self.buckets is not None and (seconds := self.buckets.take(name)):

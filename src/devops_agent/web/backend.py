@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from devops_agent import seen
 from devops_agent.errors import RequestError
-from devops_agent.web import metrics
+from devops_agent.web import grants, metrics
 from devops_agent.web.problems import Busy, Forbidden
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ class Backend:
         self._given = self._given or bootstrap.build_agent(self.settings)
         self._given.signatures.prepare()
         bootstrap.check_connections(self.settings, self.connections, self._given)
+        if self.settings.oidc_issuer:
+            grants.check_places(self.settings.oidc_roles, self._given.places)
 
     def start(self) -> None:
         """Open the store and start the workers, once in this process. Raises ConfigError for wrong settings."""

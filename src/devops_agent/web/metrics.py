@@ -59,6 +59,11 @@ def metrics() -> Response:
     """The numbers of all processes, and those that the database knows."""
     from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
+    from devops_agent.web import auth
+    from devops_agent.web.problems import Forbidden
+
+    if auth.caller().places is not None:
+        raise Forbidden("these numbers are of all places; your key is for some only")
     backend: Backend = current_app.extensions["devops_agent"]
     registry = CollectorRegistry()
     registry.register(Queue(backend))

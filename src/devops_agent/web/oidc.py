@@ -1,8 +1,9 @@
 """Log in at the page with an account of an OpenID provider: authorization code flow with PKCE.
 
-The provider's word counts only where its signature, issuer, audience, time and our nonce are right. The account's role
-comes from a claim; one for which no role is configured is not let in. Whoever logged in is called by the e-mail address
-that the provider has verified, or else by the subject, which nobody chooses: names count when two persons must approve.
+The provider's word counts only where its signature, issuer, audience, time and our nonce are right. The account's roles
+and places come from a claim (`grants`); one for which none is configured is not let in. Whoever logged in is called by
+the e-mail address that the provider has verified, or else by the subject, which nobody chooses: names count when two
+persons must approve.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request, url_for
 
 from devops_agent.errors import ConfigError
-from devops_agent.web import auth
-from devops_agent.web.auth import ROLES, Role
+from devops_agent.web import auth, grants
 from devops_agent.web.problems import Busy, Forbidden
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def check(settings: Settings) -> None:
         raise ConfigError("DEVOPS_AGENT_OIDC_ISSUER: expected an https address")
     if not settings.oidc_client_id:
         raise ConfigError("DEVOPS_AGENT_OIDC_CLIENT_ID: missing; the provider knows this service by it")
-    if not roles(settings):
+    if not grants.parse(settings.oidc_roles):
         raise ConfigError("DEVOPS_AGENT_OIDC_ROLES: missing; without it nobody is let in (sre=approver, *=viewer)")
     try:
         import authlib  # type: ignore[import-untyped]  # noqa: F401
@@ -107,18 +107,6 @@ def register(app: Flask, settings: Settings) -> None:
         check(settings)
         app.extensions["devops_agent_provider"] = Provider(settings)
         app.register_blueprint(blueprint)
-
-
-def roles(settings: Settings) -> dict[str, Role]:
-    """Roles by value of the claim. Raises ConfigError."""
-    found: dict[str, Role] = {}
-    for pair in filter(None, (each.strip() for each in settings.oidc_roles.split(","))):
-        value, _, role = (part.strip() for part in pair.rpartition("="))
-        known = next((each for each in ROLES if each == role), None)
-        if not value or known is None:
-            raise ConfigError(f"DEVOPS_AGENT_OIDC_ROLES: {pair!r} is not VALUE=ROLE with one of {', '.join(ROLES)}")
-        found[value] = known
-    return found
 
 
 @blueprint.get("")
@@ -150,12 +138,12 @@ def back() -> ResponseReturnValue:
     if "error" in request.args or "code" not in request.args:
         raise Forbidden(f"the provider did not let you in ({request.args.get('error', 'no code')[:100]})")
     claims = _claims(provider, asked)
-    role = role_of(claims, provider.settings)
-    if role is None:
+    values = values_of(claims, provider.settings)
+    if not grants.of(values, auth.doors().grants):
         raise Forbidden("no role is configured for your account here; ask an administrator (DEVOPS_AGENT_OIDC_ROLES)")
     # A cookie that is Strict does not come along on the way from another site; it does from a page of ours.
     answer = make_response(render_template("entered.html", next=_next(asked["next"])))
-    sessions.begin(answer, {"name": name_of(claims, provider.issuer), "role": role})
+    sessions.begin(answer, {"name": name_of(claims, provider.issuer), "values": values})
     answer.delete_cookie(COOKIE, path=blueprint.url_prefix)
     return _protected(answer)
 
@@ -167,13 +155,11 @@ def name_of(claims: Mapping[str, Any], issuer: str) -> str:
     return f"{claims['sub']}@{urlsplit(issuer).hostname}"[:200]
 
 
-def role_of(claims: Mapping[str, Any], settings: Settings) -> Role | None:
-    """The highest of the roles that an account has."""
+def values_of(claims: Mapping[str, Any], settings: Settings) -> list[str]:
+    """The account's values of the claim, of those that something is configured for."""
     value = claims.get(settings.oidc_claim)
-    values = {str(each) for each in (value if isinstance(value, list | tuple) else [value]) if each is not None}
-    known = roles(settings)
-    mine = [role for name, role in known.items() if name == "*" or name in values]
-    return max(mine, key=ROLES.index, default=None)
+    has = {str(each) for each in (value if isinstance(value, list | tuple) else [value]) if each is not None}
+    return sorted(has & set(grants.parse(settings.oidc_roles)))
 
 
 def verified(text: str, provider: Provider, nonce: str) -> dict[str, Any]:

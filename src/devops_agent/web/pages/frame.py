@@ -63,8 +63,9 @@ def field(name: str, limit: int, default: str = "") -> str:
 
 
 def may(role: auth.Role) -> bool:
-    """Whether the caller's role is this one or a higher one."""
-    return auth.caller().may(role)
+    """Whether the caller's role is this one or a higher one, where the page is about a job: at its place."""
+    who, job = auth.caller(), (request.view_args or {}).get("job_id")
+    return who.may(role) and (job is None or auth.doors().sees(who.acting_as(role), str(job)))
 
 
 def mine() -> list[str]:

@@ -9,11 +9,12 @@ from flask import request
 
 from devops_agent.errors import NotFound
 from devops_agent.jobs import overview, search, trends
+from devops_agent.jobs.spending import ALL
 from devops_agent.jobs.statistics import statistics as counted
 from devops_agent.web import auth, body
 from devops_agent.web.api import backend
 from devops_agent.web.pages.frame import blueprint, mine, number, render
-from devops_agent.web.v1.incidents import visible
+from devops_agent.web.v1.incidents import view, visible
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -80,8 +81,9 @@ def statistics() -> ResponseReturnValue:
     engine = behind.jobs.engine
     length = number("days", 30, 1, 365)
     runbooks = behind.runbooks()
-    counts = counted(engine, runbooks)
-    days = trends.days(engine, length)
+    whose = view()
+    counts = counted(engine, runbooks, view=whose)
+    days = trends.days(engine, length, whose.places)
     return render(
         "statistics.html",
         counts=counts,
@@ -89,7 +91,8 @@ def statistics() -> ResponseReturnValue:
         length=length,
         lengths=LENGTHS,
         outcomes=[name for name in trends.OUTCOMES if any(day.outcomes.get(name) for day in days)],
-        times=trends.times(engine, length),
-        costs=trends.costs(engine, length),
+        times=trends.times(engine, length, whose.places),
+        costs=trends.costs(engine, length, whose.account or ALL),
         runbooks=len(runbooks),
+        some=whose.places is not None and sorted(each for each in whose.places if each is not None),
     )

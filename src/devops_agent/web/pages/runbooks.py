@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, redirect, request, url_for
 
 from devops_agent.errors import NotFound, RequestError
-from devops_agent.jobs import audit, experience
-from devops_agent.jobs.statistics import statistics
+from devops_agent.jobs import audit
+from devops_agent.jobs.statistics import of_runbook, statistics
 from devops_agent.web import auth, body
 from devops_agent.web.api import backend
 from devops_agent.web.pages import bench
 from devops_agent.web.pages.frame import blueprint, check_form, field, number, render, who
-from devops_agent.web.v1.incidents import visible
+from devops_agent.web.v1.incidents import view, visible
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -79,7 +79,7 @@ def runbook(name: str) -> ResponseReturnValue:
         "runbook.html",
         book=found,
         text=yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=100),
-        counted=experience.of_runbook(behind.jobs.engine, name),
+        counted=of_runbook(behind.jobs.engine, name, visible()),
         own=name in own,
         may_edit=behind.settings.runbooks is not None,
     )
@@ -132,7 +132,7 @@ def fired_most(engine: Any) -> dict[str, tuple[int, int, int]]:
     """How often each runbook named a cause, and how many of how many judged answers were right."""
     return {
         each["runbook"]: (each["fired"], each["confirmed"] + each["resolved"], each["judged"])
-        for each in statistics(engine, ())["by_runbook"]
+        for each in statistics(engine, (), view=view())["by_runbook"]
     }
 
 

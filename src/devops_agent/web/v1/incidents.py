@@ -17,6 +17,7 @@ from devops_agent.errors import NotFound, RequestError
 from devops_agent.jobs import intake, replies, search
 from devops_agent.jobs.intake import Order
 from devops_agent.jobs.rows import JobRow
+from devops_agent.jobs.statistics import View
 from devops_agent.model import Incident
 from devops_agent.web import auth, body
 from devops_agent.web.api import backend
@@ -124,6 +125,12 @@ def visible() -> frozenset[str | None] | None:
     if mine is None:
         return None
     return mine | {None} if next(iter(backend().agent.places)) in mine else frozenset[str | None](mine)
+
+
+def view() -> View:
+    """Whose statistics the caller is told."""
+    places = visible()
+    return View() if places is None else View(places, auth.caller().name)
 
 
 def as_job(row: JobRow) -> dict[str, Any]:

@@ -7,17 +7,21 @@ from typing import Any
 from devops_agent.jobs import audit
 from devops_agent.web import auth
 from devops_agent.web.api import backend
+from devops_agent.web.v1.incidents import view
 from devops_agent.web.v1.operations import operation
 from devops_agent.web.v1.shapes import AuditQuery, AuditTrail, Integrity, Statistics
 
 
 @operation("GET", "/statistics", tag="record", answer=Statistics)
 def get_statistics() -> dict[str, Any]:
-    """What fails most, what stays unknown, which runbooks never fire, what was solved without a person: everywhere."""
+    """What fails most, what stays unknown, which runbooks never fire, what was solved without a person.
+
+    A key for some places is told of the incidents kept of these, and of what models cost it.
+    """
     from devops_agent.jobs.statistics import statistics
 
     behind = backend()
-    return statistics(behind.jobs.engine, behind.runbooks())
+    return statistics(behind.jobs.engine, behind.runbooks(), view=view())
 
 
 @operation("GET", "/audit", tag="record", query=AuditQuery, answer=AuditTrail)
