@@ -74,8 +74,6 @@ class RunbookPlanner:
         sure = confidences(found)
         if not found or found[0].score < ANSWER:
             return self._unknown(digest, sure)
-        for candidate in found:
-            candidate.named, candidate.facts = _facts(candidate, digest)
         tried = {(one.diagnosis.runbook, one.diagnosis.finding) for one in history if one.diagnosis}
         fallback: Diagnosis | None = None
         settled: Diagnosis | None = None
@@ -141,6 +139,7 @@ class RunbookPlanner:
         self, candidate: Candidate, found: list[Candidate], sure: Mapping[str, float], digest: Digest, look: Looking
     ) -> Diagnosis:
         runbook = candidate.runbook
+        candidate.named, candidate.facts = _facts(candidate, digest)
         service = look.place.concerned(typed(candidate.facts)) or (look.failing[0] if len(look.failing) == 1 else None)
         acting = self._acting(runbook)
         bindings = _bindings(acting, candidate.named, service, look)
@@ -208,7 +207,7 @@ def _in_order(hit: Hit, runbook: Any, digest: Digest) -> Iterator[Hit]:
     source = runbook.patterns()[hit.pattern][1]
     matched = [one for one in digest.evidence if one.line in hit.lines] if "(?P<" in source else []
     matched.sort(key=lambda one: one.line or 0)
-    decisive = next((one.line or 0 for one in matched if one.text.strip() == hit.text.strip()), hit.lines[0])
+    decisive = next((one.line or 0 for one in matched if one.text.rstrip().endswith(hit.text.strip())), hit.lines[0])
     regex = compiled(source)
     rows = [(one, match) for one in matched if (match := regex.search(one.text))]
     copies = [
