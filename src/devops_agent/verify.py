@@ -62,8 +62,8 @@ def judge(plan: Plan, outcomes: tuple[Outcome, ...], before: Health, toolbox: To
     That all is healthy proves nothing where nothing was seen failing: then the incident is over only where the cause is
     proven gone, and, in a place without any health or check, only where we acted.
     """
+    after = toolbox.health()  # first: to be asked is work, and may bring the cause back
     checks = tuple(toolbox.evaluate(check) for check in plan.checks)
-    after = toolbox.health()
     cause_gone = _all(checks)
     done = not any(outcome.status in ("failed", "unknown", "skipped") for outcome in outcomes)
     if after.results:

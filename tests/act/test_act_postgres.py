@@ -174,6 +174,7 @@ def test_a_forgotten_right_is_found_granted_and_taken_back(box, server, role):
         "comment on table invoices is 'accounting only'",
         "alter table invoices enable row level security",
         "grant insert on invoices to clerk",
+        "grant select (id) on invoices to clerk",
     ],
 )
 def test_a_right_that_is_missing_on_purpose_is_not_forgotten(box, server, role, decision):
@@ -181,6 +182,24 @@ def test_a_right_that_is_missing_on_purpose_is_not_forgotten(box, server, role, 
     refused(server, "select n from invoices")
     seen = box.probe("postgres_denied", {"datastore": "shop", "table": "invoices"})
     assert (seen["roles"], seen["meant"], seen["decided"]) == ([role], False, True)
+
+
+def test_a_schema_whose_tables_a_role_may_use_is_opened_to_it_alone(box, server, role):
+    sql(server, "create schema accounts", "create table accounts.bills (n int)")
+    asked = {"datastore": "shop", "name": "accounts"}
+    try:
+        with pytest.raises(NotAllowed, match="no rights on tables"):
+            do(box, "grant_schema", datastore="shop", role=role, name="accounts")
+        sql(server, "grant select on accounts.bills to clerk")
+        assert box.probe("postgres_schema", asked)["role"] == role
+        action = box.preview(Step(tool="grant_schema", args={**asked, "role": role}), 1)
+        assert box.apply(action).status == "succeeded"
+        sql(server, "set session authorization clerk", "select n from accounts.bills")
+        assert sql(server, "select has_schema_privilege('clerk', 'accounts', 'CREATE')") == "f"
+        assert box.revert(action).status == "succeeded"
+        assert box.probe("postgres_schema", asked)["role"] == role
+    finally:
+        sql(server, "drop schema accounts cascade")
 
 
 def test_the_sequence_of_a_table_that_a_role_may_insert_into(box, server, role):

@@ -52,6 +52,20 @@ def test_where_it_is_not_clear_which_program_is_meant_none_is_proposed(tmp_path,
     assert box.probe("service_program", {"service": "web"})["moved"] is None
 
 
+def test_what_a_drop_in_of_a_unit_sets_stands_above_the_unit(tmp_path):
+    new = program(tmp_path / "app/web.py")
+    unit = f"[Service]\nExecStart={new} --fast\n"
+    (tmp_path / "web.service").write_text(unit)
+    (tmp_path / "web.service.d").mkdir()
+    (tmp_path / "web.service.d/10.conf").write_text(f"[Service]\nExecStart=\nExecStart={OLD} --fast\n")
+    files = ["web.service.d/10.conf", "web.service"]
+    box = toolbox(tmp_path, services={"web": {"supervisor": "systemd", "config": files}})
+    seen = box.probe("service_program", {"service": "web"})
+    assert (seen["path"], seen["moved"], seen["file"]) == (OLD, str(new), str(tmp_path / "web.service.d/10.conf"))
+    assert do(box, "correct_program", service="web", path=OLD, new=str(new)).status == "succeeded"
+    assert (tmp_path / "web.service").read_text() == unit
+
+
 def test_what_was_put_aside_or_may_not_be_run_is_no_candidate(tmp_path):
     program(tmp_path / "backup/web.py")
     program(tmp_path / "app/web.py").chmod(0o644)

@@ -82,6 +82,14 @@ def test_what_the_inventory_states_is_given_for_good(cache):
     assert int(cache.cli("dbsize")) >= int(cache.keys)
 
 
+def test_what_its_configuration_file_sets_is_told_to_the_running_server(cache: Cache) -> None:
+    config = cache.folder / "redis.conf"
+    config.write_text(config.read_text().replace("maxmemory 6mb", "# maxmemory 4gb\nmaxmemory 64mb"))
+    report = cache.handle(LOG)
+    assert (report["status"], done(report)) == ("resolved", ["redis_set"]), report["summary"]
+    assert (cache.limit, cache.cli("dbsize")) == (str(64 << 20), str(int(cache.keys) + 1))
+
+
 @pytest.mark.parametrize("cache", ["# the dump had 64mb yesterday"], indirect=True)
 def test_where_nothing_is_said_a_person_decides_and_no_key_goes(cache):
     report = cache.handle(LOG)

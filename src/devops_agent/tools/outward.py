@@ -12,6 +12,7 @@ import ipaddress
 import json
 import re
 import socket
+import unicodedata
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -29,11 +30,14 @@ _METADATA = tuple(
         "169.254.0.0/16",
         "fe80::/10",
         "fd00:ec2::/32",
+        "fd20:ce::/32",
+        "192.0.0.192/32",
         "100.100.100.200/32",
         "168.63.129.16/32",
         "224.0.0.0/4",
     )
 )
+_ENDS_IN_IPV4 = tuple(ipaddress.ip_network(each) for each in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))
 _METADATA_NAMES = re.compile(
     r"(?:^|\.)metadata(?:\.google\.internal|\.goog|\.azure\.internal)?$|^instance-data(?:\.|$)"
 )
@@ -45,17 +49,31 @@ _LEAST = 4
 
 def is_metadata(address: str) -> bool:
     """Whether an address, however it is written, is link-local or a cloud's metadata service."""
+    address = unicodedata.normalize("NFKC", address).replace("\u3002", ".").strip().rstrip(".")
     try:
         found = ipaddress.ip_address(address.strip("[]").partition("%")[0])
     except ValueError:
         try:  # 0xA9FEA9FE, 2852039166 and 0251.0376.0251.0376 are addresses too
             found = ipaddress.ip_address(socket.inet_aton(address))
-        except OSError:
-            return bool(_METADATA_NAMES.search(address.rstrip(".").lower()))
+        except (OSError, UnicodeError):
+            return bool(_METADATA_NAMES.search(address.lower()))
     mapped = _embedded(found)
     return any(
         one in network for one in (found, mapped) if one for network in _METADATA if one.version == network.version
     )
+
+
+def resolved(name: str, port: int) -> list[str]:
+    """The addresses of a name as this machine sees it. Raises NotAllowed where one of them is a metadata service, and
+    OSError where there are none."""
+    try:
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise OSError(f"{name[:80]!r} is no name") from None
+    addresses = [str(each[4][0]) for each in found]
+    if any(map(is_metadata, addresses)):
+        raise NotAllowed(f"{name} leads to a metadata service or a link-local address; it is never asked")
+    return list(dict.fromkeys(addresses))
 
 
 class Outward:
@@ -137,10 +155,10 @@ class Outward:
 
 
 def _embedded(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address inside an IPv6 one (mapped, 6to4, NAT64)."""
+    """The IPv4 address inside an IPv6 one (mapped, compatible, 6to4, NAT64)."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
-    if address in ipaddress.ip_network("64:ff9b::/96"):
+    if any(address in each for each in _ENDS_IN_IPV4):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour
 

@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from devops_agent.errors import AgentError, NotAllowed, ToolError
 from devops_agent.inventory import HealthCheck, Place
 from devops_agent.tools.base import Host
-from devops_agent.tools.outward import is_metadata
+from devops_agent.tools.outward import is_metadata, resolved
 
 BODY = 64 * 1024
 
@@ -54,7 +55,10 @@ def endpoint(target: int | str) -> tuple[str, int]:
 def tcp(host: Host, address: str, port: int, timeout: float = 5.0) -> dict[str, Any]:
     """`{open, error, seconds}`: error is refused, timeout, unresolved, unreachable or None."""
     begun = time.monotonic()
-    error = _tcp_here(address, port, timeout) if host.local else _tcp_there(host, address, port, timeout)
+    try:
+        error = _tcp_here(address, port, timeout) if host.local else _tcp_there(host, address, port, timeout)
+    except NotAllowed as refused:
+        error = f"not allowed: {refused}"
     return {"open": error is None, "error": error, "seconds": round(time.monotonic() - begun, 3)}
 
 
@@ -63,7 +67,10 @@ def http(host: Host, url: str, timeout: float = 5.0, method: str = "GET") -> dic
     if not url.lower().startswith(("http://", "https://")):
         raise NotAllowed(f"not an http address: {url!r}")
     begun = time.monotonic()
-    seen = _http_here(url, timeout, method) if host.local else _http_there(host, url, timeout, method)
+    try:
+        seen = _http_here(url, timeout, method) if host.local else _http_there(host, url, timeout, method)
+    except NotAllowed as error:
+        seen = {"status": None, "error": f"not allowed: {error}", "body": "", "headers": {}}
     return seen | {"seconds": round(time.monotonic() - begun, 3)}
 
 
@@ -93,15 +100,24 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Leave redirects to who asked: the status says where it leads."""
 
 
+def _connected(address: tuple[str, int], timeout: float | None = None, *_: Any, **__: Any) -> socket.socket:
+    """A connection to a name whose addresses were looked at first: nothing is sent to a metadata service."""
+    failure: OSError = ConnectionRefusedError()
+    for each in resolved(*address):
+        try:
+            return socket.create_connection((each, address[1]), timeout=timeout)
+        except OSError as error:
+            failure = error
+    raise failure
+
+
 def _checked(kind: type[HTTPConnection]) -> type[HTTPConnection]:
-    """A connection that says nothing to a metadata service, whatever name led to it."""
+    """A connection that is not made to a metadata service, whatever name leads to it."""
 
     class Checked(kind):  # type: ignore[valid-type, misc]
-        def connect(self) -> None:
-            super().connect()
-            if is_metadata(str(self.sock.getpeername()[0])):
-                self.close()
-                raise ConnectionRefusedError
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, **more)
+            self._create_connection = _connected
 
     return Checked
 
@@ -151,6 +167,8 @@ def _answer(status: int, headers: Any, body: str) -> dict[str, Any]:
 
 def _http_there(host: Host, url: str, timeout: float, method: str) -> dict[str, Any]:
     marker = "\n--devops-agent-status--"
+    split = urllib.parse.urlsplit(url)
+    pinned = _pinned(host, split.hostname or "", split.port or (443 if split.scheme.lower() == "https" else 80))
     limits = ("--max-time", f"{timeout:g}", "--max-filesize", str(BODY * 16), "--globoff", "--proto", "=http,https")
     asked = ("-X", method) if method != "HEAD" else ("-I",)
     ended = host.attempt(
@@ -160,13 +178,17 @@ def _http_there(host: Host, url: str, timeout: float, method: str) -> dict[str, 
         "*",
         *limits,
         *asked,
+        *pinned,
         "-w",
-        f"{marker}%{{http_code}}",
+        f"{marker}%{{http_code}} %{{remote_ip}}",
         "--url",
         url,
         timeout=timeout + 10,
     )
-    body, _, status = ended.output.rpartition(marker)
+    body, _, seen = ended.output.rpartition(marker)
+    status, _, peer = seen.partition(" ")
+    if peer.strip() and is_metadata(peer):
+        raise NotAllowed(f"{split.hostname} leads to a metadata service or a link-local address")
     code = int(status) if status.isdigit() else 0
     if code:
         return {"status": code, "error": None, "body": body[:BODY], "headers": {}}
@@ -175,8 +197,8 @@ def _http_there(host: Host, url: str, timeout: float, method: str) -> dict[str, 
 
 def _tcp_here(address: str, port: int, timeout: float) -> str | None:
     try:
-        with socket.create_connection((address, port), timeout=timeout) as connection:
-            return "not allowed: a metadata service" if is_metadata(str(connection.getpeername()[0])) else None
+        with _connected((address, port), timeout):
+            return None
     except OSError as error:
         return reason(error)
 
@@ -184,12 +206,30 @@ def _tcp_here(address: str, port: int, timeout: float) -> str | None:
 def _tcp_there(host: Host, address: str, port: int, timeout: float) -> str | None:
     limits = ("--connect-timeout", f"{timeout:g}", "--max-time", f"{timeout + 1:g}")
     where = f"[{address}]" if ":" in address else address
+    more = (*limits, *_pinned(host, address, port))
     ended = host.attempt(
-        "curl", "-sS", "-v", "--noproxy", "*", *limits, "--url", f"telnet://{where}:{port}", timeout=timeout + 10
+        "curl", "-sS", "-v", "--noproxy", "*", *more, "--url", f"telnet://{where}:{port}", timeout=timeout + 10
     )
     if ended.code == 0 or "Connected to" in ended.errors:
         return None
     return _curl(ended.code) or ended.errors.strip()[-200:]
+
+
+def _pinned(host: Host, name: str, port: int) -> tuple[str, ...]:
+    """Options that have curl ask the addresses that were looked at, and no others. Raises NotAllowed where the name
+    leads to a metadata service there. Without getent, what came from one is not told (`http`)."""
+    if is_metadata(name):
+        raise NotAllowed(f"{name} is a metadata service or a link-local address; it is never asked")
+    if name.startswith("-"):
+        raise NotAllowed(f"not a name: {name!r}")
+    if ":" in name or not name.isascii() or name.replace(".", "").isdigit():
+        return ()
+    ended = host.attempt("getent", "ahosts", name, timeout=10.0)
+    found = [words[0] for line in ended.output.splitlines() if (words := line.split())] if ended.code == 0 else []
+    if any(map(is_metadata, found)):
+        raise NotAllowed(f"{name} leads to a metadata service or a link-local address; it is never asked")
+    usable = [f"[{each}]" if ":" in each else each for each in dict.fromkeys(found) if "%" not in each]
+    return ("--resolve", f"{name}:{port}:{','.join(usable)}") if usable else ()
 
 
 def _curl(code: int) -> str | None:

@@ -34,7 +34,7 @@ def access(host: Host, place: Place, path: str, service: str) -> dict[str, Any]:
     found = host.stat(full)
     target = full if found else posixpath.dirname(full)
     seen = found or host.stat(target)
-    facts: dict[str, Any] = {"path": target, "exists": found is not None, "user": _user(host, place, service)}
+    facts: dict[str, Any] = {"path": target, "exists": found is not None, "user": user_of(host, place, service)}
     facts |= {"owner": None, "mode": None, "lacking": None, "like": None, "blocked": None, "runnable": False}
     facts["protected"] = place.is_protected(target)
     if seen is None or place.service(service).control:
@@ -44,16 +44,16 @@ def access(host: Host, place: Place, path: str, service: str) -> dict[str, Any]:
     if facts["user"] is None:
         return facts
     user = str(facts["user"])
-    may = _may(host, user, seen)
-    facts["may"] = may
+    letters = may(host, user, seen)
+    facts["may"] = letters
     needed = "r" if found and seen.kind == "file" else "rwx" if not found else "rx"
-    facts["lacking"] = any(letter not in may for letter in needed)
-    above = [one for one in _above(target) if (folder := host.stat(one)) and "x" not in _may(host, user, folder)]
+    facts["lacking"] = any(letter not in letters for letter in needed)
+    above = [one for one in _above(target) if (folder := host.stat(one)) and "x" not in may(host, user, folder)]
     facts["blocked"] = above[0] if above else None
     like = _like(host, target, seen)
     if like and not above:
         after = seen._replace(owner=like[0], group=like[1], mode=like[2])
-        if all(letter in _may(host, user, after) for letter in needed):
+        if all(letter in may(host, user, after) for letter in needed):
             facts["like"] = f"{like[0]}:{like[1]} {like[2]:04o}"
     return facts
 
@@ -83,7 +83,7 @@ def _may_be_given(host: Host, place: Place, path: str, service: str, before: str
     seen = access.call({"host": host, "place": place, "path": path, "service": service})
     if f"{seen['owner']} {seen['mode']}" != before:
         raise StalePlan(f"owner or mode of {path} have changed since the plan was made")
-    _require_own(host, place, path)
+    require_own(host, place, path)
     if seen["path"] != place.path(path):
         raise NotAllowed(f"{path} is a link or is not there; give the path of what should be changed")
     if not seen["like"]:
@@ -118,7 +118,7 @@ def _is_runnable(host: Host, place: Place, path: str) -> bool:
 
 @make_executable.precondition
 def _is_a_program(host: Host, place: Place, path: str) -> None:
-    _require_own(host, place, path)
+    require_own(host, place, path)
     if not _is_program(host, place.path(path)):
         raise NotAllowed(f"{path} is no program: it begins neither with #! nor as an ELF file")
 
@@ -128,7 +128,7 @@ def _not_runnable(path: str, before: str) -> Commands:
     yield Run(argv=("chmod", before, "--", path), timeout=20)
 
 
-def _require_own(host: Host, place: Place, path: str) -> None:
+def require_own(host: Host, place: Place, path: str) -> None:
     """Raise NotAllowed for what is not of this place's workspace, or protected."""
     real = host.resolve(place.path(path))
     inside = real.startswith(host.resolve(place.workspace).rstrip("/") + "/")
@@ -138,7 +138,8 @@ def _require_own(host: Host, place: Place, path: str) -> None:
         raise NotAllowed(f"{path} is protected by the inventory")
 
 
-def _user(host: Host, place: Place, service: str) -> str | None:
+def user_of(host: Host, place: Place, service: str) -> str | None:
+    """Whom the files of a service belong to: the user that the inventory names, else the one it runs as."""
     entry = place.service(service)
     if entry.user or entry.control:
         return entry.user
@@ -147,15 +148,16 @@ def _user(host: Host, place: Place, service: str) -> str | None:
     return processes.user_name(host, process.uid) if process else None
 
 
-def _may(host: Host, user: str, found: FileFacts) -> str:
+def may(host: Host, user: str, found: FileFacts) -> str:
     """What a user may do, by owner, group and mode: some of `rwx`."""
     if user == "root":
         return "rwx" if found.kind == "folder" or found.mode & 0o111 else "rw"
-    shift = 6 if user == found.owner else 3 if found.group in _groups(host, user) else 0
+    shift = 6 if user == found.owner else 3 if found.group in groups_of(host, user) else 0
     return "".join(letter for letter, bit in zip("rwx", (4, 2, 1), strict=True) if found.mode >> shift & bit)
 
 
-def _groups(host: Host, user: str) -> list[str]:
+def groups_of(host: Host, user: str) -> list[str]:
+    """The groups of a user, the first of them his own."""
     ended = host.attempt("id", "-Gn", "--", user, timeout=10)
     return ended.output.split() if ended.code == 0 else [user]
 

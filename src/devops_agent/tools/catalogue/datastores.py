@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from devops_agent.errors import NotFound, ToolError
@@ -33,17 +34,19 @@ def memory_documented(host: Host, place: Place, datastore: str) -> dict[str, Any
 
     It is stated by the inventory (`memory`), or as a setting in a template of its service. What only a comment says is
     `hinted`: a person is asked about it. A single amount in a comment that says so counts, otherwise it is None.
+    `configured` is what its configuration file sets, which a running server need not have been told.
     """
     entry = place.inventory.datastores[datastore]
     stated = entry.memory or _set_by_template(host, place, entry)
     if not entry.config:
         if stated:
-            return {"file": None, "bytes": stated, "hinted": None, "comment": ""}
+            return {"file": None, "bytes": stated, "hinted": None, "comment": "", "configured": None}
         raise NotFound(f"datastores.{datastore}: the inventory names neither `memory` nor a configuration file")
     said = [line for line in _comments(host, place, entry.config) if _MEANT.search(line) and _AMOUNT.search(line)]
     amounts = {_bytes(*found) for line in said for found in _AMOUNT.findall(line)}
     hinted = amounts.pop() if len(amounts) == 1 else None
-    return {"file": entry.config, "bytes": stated, "hinted": hinted, "comment": " ".join(said)[:400]}
+    facts = {"file": entry.config, "bytes": stated, "hinted": hinted, "comment": " ".join(said)[:400]}
+    return facts | {"configured": _set_in(host.read_many(place.path(entry.config), limit=65536).values())}
 
 
 def _comments(host: Host, place: Place, file: str) -> list[str]:
@@ -54,7 +57,10 @@ def _comments(host: Host, place: Place, file: str) -> list[str]:
 def _set_by_template(host: Host, place: Place, entry: Datastore) -> int | None:
     """The one amount to which the templates of its service set `maxmemory`."""
     templates = place.service(entry.service).templates if entry.service else ()
-    texts = host.read_many(*map(place.path, templates), limit=65536).values() if templates else ()
+    return _set_in(host.read_many(*map(place.path, templates), limit=65536).values() if templates else ())
+
+
+def _set_in(texts: Iterable[bytes]) -> int | None:
     found = {_bytes(*one) for text in texts for one in _SETTING.findall(text.decode("utf-8", "replace"))}
     return found.pop() if len(found) == 1 else None
 

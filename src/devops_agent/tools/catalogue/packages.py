@@ -6,6 +6,8 @@ Sources: the documentation of `pip install -r`, `npm ci` and `npm install --pack
 from __future__ import annotations
 
 import json
+import posixpath
+import re
 from typing import Any
 
 from devops_agent.errors import CommandFailed, NotAllowed, UnreadableOutput
@@ -65,7 +67,10 @@ def _fulfilled(host: Host, place: Place, environment: str, *, missing: list[str]
 @probe(needs=("npm",))
 def npm_lock(host: Host, place: Place, environment: str) -> dict[str, Any]:
     """How `package.json` and `package-lock.json` differ: what the manifest asks for and the lock does not have
-    (`missing`), asks for otherwise (`changed`), and what the lock's root has beyond it (`extra`)."""
+    (`missing`), asks for otherwise (`changed`), and what the lock's root has beyond it (`extra`).
+
+    `nowhere`: what is missing in the lock and should come from a folder or file that is not there.
+    """
     folder = place.path(_entry(place, environment, "npm").path)
     manifest = _asked(_json(host, f"{folder}/package.json"))
     lock = _json(host, f"{folder}/package-lock.json")
@@ -73,13 +78,17 @@ def npm_lock(host: Host, place: Place, environment: str) -> dict[str, Any]:
     missing = sorted(set(manifest) - set(locked))
     extra = sorted(set(locked) - set(manifest))
     changed = sorted(name for name in set(manifest) & set(locked) if manifest[name] != locked[name])
+    local = {name: re.fullmatch(r"(?:file|link):(?://)?(.+)", manifest[name]) for name in missing}
+    paths = {name: posixpath.join(folder, found[1]) for name, found in local.items() if found}
+    nowhere = sorted(name for name, path in paths.items() if host.stat(posixpath.normpath(path)) is None)
     return {
         "environment": environment,
         "missing": missing,
+        "nowhere": nowhere,
         "changed": changed,
         "extra": extra,
         "in_sync": not (missing or changed or extra),
-        "only_missing": bool(missing) and not changed and not extra,
+        "only_missing": bool(missing) and not (changed or extra or nowhere),
     }
 
 
@@ -103,7 +112,8 @@ def _lacks(host: Host, place: Place, environment: str) -> dict[str, Any]:
     seen = npm_lock.call({"host": host, "place": place, "environment": environment})
     if not seen["in_sync"] and not seen["only_missing"]:
         raise NotAllowed(
-            f"manifest and lock contradict each other (changed: {seen['changed']}, only in the lock: {seen['extra']}): "
+            f"manifest and lock contradict each other (changed: {seen['changed']}, only in the lock: {seen['extra']}), "
+            f"or the manifest asks for what is not there ({seen['nowhere']}): "
             "which of them is right, a person must say"
         )
     lock = f"{place.path(_entry(place, environment, 'npm').path)}/package-lock.json"

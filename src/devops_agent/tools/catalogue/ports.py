@@ -10,8 +10,9 @@ from pydantic import Field
 from devops_agent.errors import NotAllowed, StalePlan
 from devops_agent.inventory import Place
 from devops_agent.model import End, Wait
-from devops_agent.tools import ownership, processes, settings
+from devops_agent.tools import ownership, processes, settings, supervisors
 from devops_agent.tools.base import Commands, Host, change, probe
+from devops_agent.tools.processes import Process
 from devops_agent.tools.sockets import Listener, listeners, listening_ports
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -28,7 +29,7 @@ def port_owner(
 
     Without a port: the one of the service's ports that something listens on, else one that its configuration names.
     `service` is whom the inventory gives the port to; `is_inventory` says that the holder is supervised or that service
-    itself; `ours` that it may be ended.
+    itself; `ours` that it may be ended; `intruder` that it is not that service, whoever keeps it running.
     """
     port = port or _taken(host, place, service)
     found = listeners(host, port, protocol)
@@ -44,7 +45,7 @@ def port_owner(
     process = processes.look(host, found[0].pid) if found and found[0].pid else None
     if process is None:
         why = "its owner cannot be seen without more rights" if found else "nothing listens"
-        return facts | {"why": why, "ours": False, "supervisor": None, "is_inventory": False}
+        return facts | {"why": why, "ours": False, "supervisor": None, "is_inventory": False, "intruder": False}
     belonging = ownership.whose(host, place, process, named)
     return facts | {
         "pid": process.pid,
@@ -56,8 +57,20 @@ def port_owner(
         "supervisor": belonging.supervisor,
         "ours": belonging.ours,
         "is_inventory": not belonging.ours and bool(belonging.supervisor or belonging.entry),
+        "intruder": bool(named) and _is_intruder(host, place, str(named), process),
         "why": belonging.why,
     }
+
+
+def _is_intruder(host: Host, place: Place, service: str, holder: Process) -> bool:
+    """Whether a supervised service is not what holds its port: neither the process that its supervisor started nor one
+    below that. Sockets that the first process or Docker opens for a service count as the service's."""
+    if place.service(service).supervisor not in ("runit", "supervisord", "systemd"):
+        return False
+    above = processes.ancestors(host, holder)
+    if holder.pid == 1 or processes.supervisor_name(holder):
+        return False
+    return supervisors.status(host, place, service)["pid"] not in {holder.pid, *(parent.pid for parent in above)}
 
 
 def _taken(host: Host, place: Place, service: str | None) -> int:
@@ -89,12 +102,16 @@ def _configured(host: Host, place: Place, service: str) -> list[int]:
 
 
 @probe
-def port_setting(host: Host, place: Place, service: str, port: Port) -> dict[str, Any]:
+def port_setting(host: Host, place: Place, service: str, port: Port | None = None) -> dict[str, Any]:
     """Where a service's configuration sets a port (`file`, `key`): `elsewhere` says that it is another service's.
 
+    Without a port: the one that the service's own processes listen on, if that is none of those that it should have.
     `proper` is what stands there with the service's own port instead; null where something listens on that.
     """
     own = place.service(service).ports
+    port = port or _strayed(host, place, service)
+    if port is None:
+        return {"service": service, "port": None, "elsewhere": False, "file": None, "proper": None, "own": list(own)}
     owner = place.service_on(port)
     facts: dict[str, Any] = {"service": service, "port": port, "elsewhere": owner not in (None, service), "file": None}
     facts |= {"key": None, "value": None, "proper": None, "own": list(own)}
@@ -108,6 +125,19 @@ def port_setting(host: Host, place: Place, service: str, port: Port) -> dict[str
         file, key, value = found[0]
         facts |= {"file": file, "key": key, "value": value, "proper": whole.sub(str(own[0]), value)}
     return facts
+
+
+def _strayed(host: Host, place: Place, service: str) -> int | None:
+    """The one port that the processes of a service listen on, where it has none of its own."""
+    top = supervisors.status(host, place, service)["pid"]
+    if not top:
+        return None
+    held = []
+    for port in listening_ports(host):
+        pids = {one.pid for one in listeners(host, port) if one.pid}
+        if any(top in host.lineage(pid) for pid in pids):
+            held.append(port)
+    return held[0] if len(held) == 1 and held[0] not in place.service(service).ports else None
 
 
 @probe

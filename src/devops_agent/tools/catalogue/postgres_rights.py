@@ -19,7 +19,8 @@ _LACKING = (
     "select rolname from pg_roles where rolcanlogin and not rolsuper and not has_table_privilege(oid, '{}', '{}')"
 )
 _DECIDED = (
-    "select relacl is not null as decided, relrowsecurity as guarded, coalesce(obj_description(oid), '') as comment "
+    "select relacl is not null or exists (select from pg_attribute where attrelid = pg_class.oid "
+    "and attacl is not null) as decided, relrowsecurity as guarded, coalesce(obj_description(oid), '') as comment "
     "from pg_class where oid = '{}'::regclass"
 )
 _NEIGHBOURS = (
@@ -43,8 +44,8 @@ def postgres_denied(host: Host, place: Place, datastore: str, table: str) -> dic
     """Which right on a table was refused to whom: the statement from the server's log, and the roles that lack it.
 
     `privilege` and `role` are None where the log or the roles do not say it beyond doubt. `decided`: somebody has
-    granted or revoked rights on this very table, commented on it, or guards its rows, so that the lack may be meant.
-    `meant`: nobody has, and that role has this right on other tables of the same owner already.
+    granted or revoked rights on this very table or its columns, commented on it, or guards its rows, so that the lack
+    may be meant. `meant`: nobody has, and that role has this right on other tables of the same owner already.
     """
     named = psql.identifier(table)
     privilege = _denied_statement(host, place, datastore, table)

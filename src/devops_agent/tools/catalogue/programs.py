@@ -17,7 +17,7 @@ from devops_agent.inventory import Place, Service
 from devops_agent.tools import commands, settings, supervisors
 from devops_agent.tools.base import Commands, Completed, Host, change, probe
 
-_STARTS = re.compile(r"^\s*(?:ExecStart|command)\s*=\s*[-@+!:|]*(.+?)\s*$", re.M)
+_STARTS = re.compile(r"^[ \t]*(?:ExecStart|command)[ \t]*=[ \t]*[-@+!:|]*(\S.*?)[ \t]*$", re.M)
 _PUT_ASIDE = re.compile(r"/(\.[^/]+|node_modules|backups?|old|archive|trash|disabled)/|[~]$|\.(bak|old|orig|dpkg-\w+)$")
 _DEPTH = "6"
 
@@ -103,8 +103,9 @@ def reload_units(place: Place, service: str) -> Commands:
 
 
 def _command(service: str, entry: Service, files: dict[str, str]) -> list[str]:
-    """The absolute paths among the first words of the command in the service's own section or unit."""
-    for text in files.values():
+    """The absolute paths among the first words of the command in the service's own section or unit; what a drop-in of
+    a unit (a file in its folder `.d`) sets stands above what the unit sets."""
+    for _, text in sorted(files.items(), key=lambda each: not posixpath.dirname(each[0]).endswith(".d")):
         for section in _sections(text, entry.unit or service):
             if found := _STARTS.search(section):
                 return [word for word in _words(found[1])[:4] if word.startswith("/")]

@@ -11,7 +11,7 @@ from typing import Any
 
 from devops_agent.errors import CommandFailed, NotAllowed
 from devops_agent.inventory import Datastore, Place
-from devops_agent.model import Run
+from devops_agent.model import Run, Wait
 from devops_agent.tools import secrecy
 from devops_agent.tools.base import Commands, Host, change, probe
 from devops_agent.tools.commands import planned_edit
@@ -57,6 +57,22 @@ def redis_setting(host: Host, place: Place, datastore: str, name: str) -> dict[s
         raise NotAllowed(f"name: {name!r} is no setting that may be told")
     value = _setting(host, place, datastore, name)
     return {"name": name, "value": value, "known": value is not None}
+
+
+@probe(needs=("redis-cli",))
+def redis_folder(host: Host, place: Place, datastore: str) -> dict[str, Any]:
+    """Where a Redis keeps its snapshots: the folder (`path`), whether it is there, the file in it, of which service."""
+    path, name = (_setting(host, place, datastore, key) for key in ("dir", "dbfilename"))
+    found = host.stat(path) if path else None
+    facts = {"datastore": datastore, "path": path, "exists": bool(found and found.kind == "folder")}
+    return facts | {"file": f"{path}/{name}" if path and name else None, "service": _entry(place, datastore).service}
+
+
+@change(effect="change", repeatable=True, needs=("redis-cli",))
+def save_snapshot(place: Place, datastore: str) -> Commands:
+    """Let a Redis that could not save try again, and see that it did: it then takes writes by itself."""
+    yield Run(argv=(*_cli(place, datastore), "-e", "BGSAVE", "SCHEDULE"), timeout=10)
+    yield Wait(probe="redis_info", args={"datastore": datastore}, expect=("result.save_ok == true",), limit=30)
 
 
 @change(effect="change", repeatable=True, needs=("redis-cli",))

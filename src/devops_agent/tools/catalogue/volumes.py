@@ -6,6 +6,7 @@ import fnmatch
 import posixpath
 import re
 import time
+from collections import Counter
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -78,18 +79,26 @@ def _volume(place: Place, name: str) -> Volume:
 
 
 def _allowed(host: Host, place: Place, name: str) -> list[dict[str, Any]]:
-    """Files that a rule names, that are old enough, closed, on the volume's own filesystem and not protected."""
+    """Files that a rule names, that are old enough, closed, on the volume's own filesystem and not protected.
+
+    A file that has another name besides those that may go is left out: deleting one name of it frees nothing.
+    """
     entry = _volume(place, name)
     top = host.resolve(place.path(entry.path))
-    ended = host.attempt("find", top, "-xdev", "-type", "f", "-printf", "%s\\t%T@\\t%p\\0", timeout=60)
-    rows = (re.fullmatch(r"(\d+)\t(\d+\.\d+)\t(/[^\n]+)", line) for line in ended.output.split("\0"))
+    ended = host.attempt("find", top, "-xdev", "-type", "f", "-printf", "%s\\t%T@\\t%i\\t%n\\t%p\\0", timeout=60)
+    rows = (re.fullmatch(r"(\d+)\t(\d+\.\d+)\t(\d+)\t(\d+)\t(/[^\n]+)", line) for line in ended.output.split("\0"))
     found = [row.groups() for row in rows if row]
-    wanted = []
-    for size, modified, path in found:
+    wanted: list[dict[str, Any]] = []
+    named: Counter[str] = Counter()
+    names: dict[str, tuple[str, int]] = {}
+    for size, modified, inode, links, path in found:
         relative = posixpath.relpath(path, top)
         ages = [_age(rule.older_than) for rule in entry.cleanup if _matches(relative, rule.glob)]
         if ages and time.time() - float(modified) >= min(ages) and not place.is_protected(path) and _ordinary(path):
             wanted.append({"path": path, "size": int(size), "modified": modified})
+            named[inode] += 1
+            names[path] = (inode, int(links))
+    wanted = [file for file in wanted if named[names[file["path"]][0]] >= names[file["path"]][1]]
     held = host.holders(*(str(file["path"]) for file in wanted)) if wanted else {}
     closed = [file for file in wanted if not held.get(str(file["path"]))]
     return sorted(closed, key=lambda file: str(file["path"]))[:_MANY]
