@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from devops_agent.errors import RequestError
 from devops_agent.jobs import audit, experience, feed, logs, search
-from devops_agent.jobs.journal import Draft, synchronous, write
+from devops_agent.jobs.journal import Draft, synchronous, write_rows
 from devops_agent.jobs.prepared import Prepared
 from devops_agent.jobs.rows import Batch
 from devops_agent.jobs.tables import batches, jobs
@@ -112,12 +112,8 @@ def ended(made: Report) -> dict[str, Any]:
 def tell_ended(connection: Connection, job: str, made: Report, values: dict[str, Any]) -> None:
     """All that is noted elsewhere when a job ends, within the transaction that ends it."""
     search.note_answered(connection, job, made, values)
-    _count(connection, job, made, values)
-
-
-def _count(connection: Connection, job: str, made: Report, values: dict[str, Any]) -> None:
     experience.count(connection, job, made)
-    feed.tell(connection, job, values["status"], {key: values[key] for key in ("outcome", "cause", "title")})
+    feed.write(connection, [_end(job, values)])
 
 
 def put(connection: Connection, orders: Sequence[Order]) -> None:
@@ -140,26 +136,39 @@ def put(connection: Connection, orders: Sequence[Order]) -> None:
         rows = [{**row, "due": due} for row in rows]
     _JOB(connection, rows)
     logs.keep(connection, {row["id"]: i for o in orders for row, i in zip(o.rows, o.incidents, strict=True)})
+    walked = {job: one for each in orders for job, one in each.walked.items()}
+    made = {job: one.made for job, one in walked.items() if one.made is not None}
+    search.note_new(connection, rows, [i for o in orders for i in o.incidents], made)
     said = [
         (row["id"], "submitted", each.requester or "unknown", {"title": row["title"]})
         for each in orders
         for row in each.rows
     ]
-    audit.extend(connection, said)
+    audit.extend(connection, said + write_rows(connection, {job: one.draft for job, one in walked.items()}))
+    values = {row["id"]: row for row in rows}
+    for job, report in made.items():
+        experience.count(connection, job, report)
+    feed.write(connection, _told(orders, walked, values))
+
+
+def _told(orders: Sequence[Order], walked: Mapping[str, Walked], values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The events of new jobs. What was done before the job had an address was watched by nobody: of that, the end."""
     told = [
         feed.event(row["id"], "queued", {"batch": each.batch.id, "title": row["title"]})
         for each in orders
         for row in each.rows
     ]
-    walked = {job: one for each in orders for job, one in each.walked.items()}
-    told += [feed.event(job, "running") for job in walked]
-    feed.write(connection, told)
-    made = {job: one.made for job, one in walked.items() if one.made is not None}
-    search.note_new(connection, rows, [i for o in orders for i in o.incidents], made)
-    write(connection, {job: one.draft for job, one in walked.items()})
-    values = {row["id"]: row for row in rows}
-    for job, report in made.items():
-        _count(connection, job, report, values[job])
+    for job, one in walked.items():
+        if one.made is not None:
+            told.append(_end(job, values[job]))
+        else:
+            told.append(feed.event(job, "running"))
+            told += feed.of_kept(job, [(key, value) for key, value, _ in one.draft.gathered])
+    return told
+
+
+def _end(job: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return feed.event(job, values["status"], {key: values[key] for key in ("outcome", "cause", "title")})
 
 
 def _with_end(row: dict[str, Any], walked: Walked | None) -> dict[str, Any]:

@@ -182,13 +182,17 @@ _INSERT = Prepared(insert(journal).inline(), ("job", "key", "value", "at"))
 
 def write(connection: Connection, drafts: Mapping[str, Draft]) -> None:
     """Write what was gathered for these jobs, with the events and the entries of the trail that belong to it."""
-    rows = [row for job, draft in drafts.items() for row in draft.rows(job)]
-    if not rows:
-        return
-    _INSERT(connection, rows)
+    audit.extend(connection, write_rows(connection, drafts))
     kept = {job: [(key, value) for key, value, _ in draft.gathered] for job, draft in drafts.items()}
-    audit.extend(connection, [entry for job, pairs in kept.items() for entry in audit.of_kept(job, pairs)])
     feed.write(connection, [event for job, pairs in kept.items() for event in feed.of_kept(job, pairs)])
+
+
+def write_rows(connection: Connection, drafts: Mapping[str, Draft]) -> list[audit.New]:
+    """Write what was gathered for these jobs; the entries of the trail that belong to it, not written yet."""
+    if rows := [row for job, draft in drafts.items() for row in draft.rows(job)]:
+        _INSERT(connection, rows)
+    kept = {job: [(key, value) for key, value, _ in draft.gathered] for job, draft in drafts.items()}
+    return [entry for job, pairs in kept.items() for entry in audit.of_kept(job, pairs)]
 
 
 @contextmanager
