@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 _FORM = re.compile(r"^\s*([A-Za-z_][\w.]*)\s*(==|!=|>=|<=|>|<|contains|in)\s*(.+?)\s*$")
@@ -40,6 +41,7 @@ class Condition:
         return _compare(left, self.operator, right)
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Condition:
     """Read `name.field OP literal`; raises ValueError with what is wrong."""
     found = _FORM.match(text)

@@ -106,18 +106,18 @@ def earned(score: float) -> float:
 
 
 def _candidate(runbook: Any, hits: list[Hit], floor: float) -> Candidate:
-    def telling(hit: Hit) -> tuple[float, int, int, int]:
-        line = hit.lines[0] if hit.lines else 0
-        return (-round(_score(runbook, hit, floor), 1), line, -len(hit.groups), hit.pattern)
+    def telling(scored: tuple[float, Hit]) -> tuple[float, int, int, int]:
+        score, hit = scored
+        return (-round(score, 1), hit.lines[0] if hit.lines else 0, -len(hit.groups), hit.pattern)
 
-    ordered = sorted(hits, key=telling)
-    best = ordered[0]
+    scored = sorted(((_score(runbook, hit, floor), hit) for hit in hits), key=telling)
+    ordered = [hit for _, hit in scored]
     return Candidate(
         runbook=runbook,
         hits=ordered,
-        score=max(_score(runbook, hit, floor) for hit in hits),
+        score=max(score for score, _ in scored),
         first=min((hit.lines[0] for hit in ordered if hit.lines), default=0),
-        place=best.weight,
+        place=ordered[0].weight,
     )
 
 

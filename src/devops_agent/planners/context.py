@@ -7,32 +7,39 @@ single failure. All of them only fill in what no pattern named.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
 
 from devops_agent.planners import shapes
 from devops_agent.runbooks.lines import compiled
 from devops_agent.runbooks.schema import fact_name
-from devops_agent.scan.literals import literals
+from devops_agent.scan import Pattern, literals
+from devops_agent.scan.index import Index, remembered
+from devops_agent.scan.literals import holds
+
+_SHAPES = shapes.ANYWHERE + shapes.DECISIVE
 
 
-class _Shape:
-    """An expression, compiled when a text first holds what it needs."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.needs = literals(source)
-
-    @cached_property
-    def search(self) -> Callable[[str], re.Match[str] | None]:
-        return re.compile(self.source).search
-
-    def possible(self, lower: str) -> bool:
-        return all(any(map(lower.__contains__, each)) for each in self.needs)
+@cache
+def _regex(number: int) -> re.Pattern[str]:
+    return re.compile(_SHAPES[number])
 
 
-_ANYWHERE = [_Shape(source) for source in shapes.ANYWHERE]
-_DECISIVE = [_Shape(source) for source in shapes.DECISIVE]
+@cache
+def _index() -> Index:
+    return Index([Pattern("", at, "any", source, literals(source)) for at, source in enumerate(_SHAPES)], _regex)
+
+
+@remembered
+def _named(line: str) -> list[tuple[int, str, str]]:
+    """What the shapes take out of a line: the shape's number, the fact's name, its value."""
+    return [
+        (number, group.removesuffix("_2"), value)
+        for number in _index().matching(line)
+        if (match := _regex(number).search(line))
+        for group, value in match.groupdict().items()
+        if value
+    ]
 
 
 @lru_cache(maxsize=1024)
@@ -48,7 +55,7 @@ def named_by(sources: Iterable[str], lines: Sequence[str], known: Mapping[str, o
     for source in sources:
         needs, regex = _own(source)
         for line, text in zip(lines, lower, strict=True):
-            if not all(any(map(text.__contains__, each)) for each in needs):
+            if not holds(text, needs):
                 continue
             match = regex.search(line)
             for group, value in match.groupdict().items() if match else ():
@@ -61,15 +68,9 @@ def named_by(sources: Iterable[str], lines: Sequence[str], known: Mapping[str, o
 def beside(known: Mapping[str, object], near: Iterable[str], wide: Iterable[str]) -> dict[str, str]:
     """Further facts from the decisive lines (`near`), then from the excerpt (`wide`); never one that is `known`."""
     found: dict[str, str] = {}
-    for given, kinds in ((near, _ANYWHERE + _DECISIVE), (wide, _ANYWHERE)):
-        lines = [line[:2000] for line in given]
-        lower = "\n".join(lines).lower()
-        searches = [shape.search for shape in kinds if shape.possible(lower)]
+    for lines, shaped in ((near, len(_SHAPES)), (wide, len(shapes.ANYWHERE))):
         for line in lines:
-            for search in searches:
-                match = search(line)
-                for group, value in match.groupdict().items() if match else ():
-                    name = group.removesuffix("_2")
-                    if value and name not in known and name not in found:
-                        found[name] = value
+            for number, name, value in _named(line[:2000]):
+                if number < shaped and name not in known:
+                    found.setdefault(name, value)
     return found

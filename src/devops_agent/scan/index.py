@@ -1,7 +1,7 @@
 """Which patterns match a line, for who looks through many short texts: nearly all fall away without being tried.
 
 A pattern is looked for where a line holds a string of its most telling clause. What a line matches depends on the line
-alone, and logs say the same again and again: what was found for short lines is remembered.
+alone, and logs say the same again and again: what was found for short lines may be remembered.
 """
 
 from __future__ import annotations
@@ -9,21 +9,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 from devops_agent.scan.grams import Grams
 from devops_agent.scan.literals import holds, telling
 from devops_agent.scan.pattern import Pattern
 
+R = TypeVar("R")
+
 REMEMBERED = 8192
-"""Lines of which it is remembered what they match."""
+"""Lines of which something is remembered."""
 SHORT = 300
 """Characters of a line that is remembered."""
 
 Clause = tuple[str, ...]
 
 
+def remembered(function: Callable[[str], R]) -> Callable[[str], R]:
+    """The function with a memory of what it said of short lines."""
+    known = lru_cache(REMEMBERED)(function)
+    return lambda line: known(line) if len(line) <= SHORT else function(line)
+
+
 class Index:
-    """Patterns by the strings of their most telling clauses."""
+    """Patterns (but those of role `none`) by the strings of their most telling clauses."""
 
     def __init__(self, patterns: Sequence[Pattern], regex: Callable[[int], re.Pattern[str]]) -> None:
         self._regex = regex
@@ -37,17 +46,9 @@ class Index:
             for text in key:
                 self._keyed.setdefault(text, []).append((index, rest))
         self._grams = Grams(self._keyed)
-        self._known = lru_cache(REMEMBERED)(self._matching)
 
-    def matched(self, lines: Sequence[str]) -> dict[int, list[int]]:
-        """Patterns (but those of role `none`) that match anywhere, each with the indices of its lines."""
-        found: dict[int, list[int]] = {}
-        for number, line in enumerate(lines):
-            for index in self._known(line) if len(line) <= SHORT else self._matching(line):
-                found.setdefault(index, []).append(number)
-        return found
-
-    def _matching(self, line: str) -> list[int]:
+    def matching(self, line: str) -> list[int]:
+        """Indices of the patterns that match the line, in order."""
         lower = line.lower()
         possible = set(self._always)
         for text in self._grams.held(lower):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devops_agent.scan.index import Index
+from devops_agent.scan.index import Index, remembered
 from devops_agent.scan.literals import holds
 from devops_agent.scan.pattern import Pattern
 from devops_agent.scan.text import TESTED, Text
@@ -40,7 +40,7 @@ class Signatures:
         self._fingerprint = ""
         self._longest: list[tuple[int, tuple[str, ...]]] | None = None
         self._asked = 0
-        self._index: Index | None = None
+        self._matching: Callable[[str], list[int]] | None = None
         self._by_role: dict[str, dict[str, list[int]]] = {}
         self._by_owner: dict[str, list[int]] = {}
         for index, pattern in enumerate(self.patterns):
@@ -97,8 +97,11 @@ class Signatures:
         self._asked += 1
         if self._asked > PLAIN:
             self.prepare()
-        if self._index is not None and len(lines) <= 2 * TESTED:
-            matched = self._index.matched(lines)
+        if self._matching is not None and len(lines) <= 2 * TESTED:
+            matched: dict[int, list[int]] = {}
+            for number, line in enumerate(lines):
+                for index in self._matching(line):
+                    matched.setdefault(index, []).append(number)
             possible, match = sorted(matched), lambda index: matched.get(index, [])
         else:
             text = Text(lines)
@@ -111,8 +114,8 @@ class Signatures:
 
     def prepare(self) -> None:
         """Build the index of all patterns now: for who will look through many texts."""
-        if self._index is None:
-            self._index = Index(self.patterns, self.regex)
+        if self._matching is None:
+            self._matching = remembered(Index(self.patterns, self.regex).matching)
 
     def _roles(self, owner: str) -> dict[str, list[int]]:
         roles = self._by_role.get(owner)
