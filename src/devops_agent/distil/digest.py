@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devops_agent.distil.memory import Digests
+from devops_agent.distil.redact import own_expressions
 from devops_agent.distil.source import read
 from devops_agent.distil.stored import Source
 from devops_agent.scan import Signatures
@@ -25,15 +27,20 @@ if TYPE_CHECKING:
 _LATER = "devops_agent.distil.hits"
 """What the later steps import, all of it."""
 
+_LATELY = Digests()
+
 CHARS = 20_000
 """Characters of an excerpt of up to 50 lines: what a model is asked to read. More lines may have more."""
 
 
 def distil(incident: Incident, signatures: Signatures, lines: int = 50) -> Digest:
-    """The digest of an incident's log: the file where there is one, else its text."""
-    source: Source = Path(incident.log_file) if incident.log_file else incident.log.encode("utf-8", "surrogatepass")
-    baseline = Path(incident.baseline_file) if incident.baseline_file else None
-    return distil_source(source, signatures, lines=lines, baseline=baseline)
+    """The digest of an incident's log: the file where there is one, else its text, whose digest may be known."""
+    if incident.log_file or incident.baseline_file:
+        source: Source = Path(incident.log_file) if incident.log_file else _bytes(incident.log)
+        baseline = Path(incident.baseline_file) if incident.baseline_file else None
+        return distil_source(source, signatures, lines=lines, baseline=baseline)
+    terms = (lines, own_expressions())
+    return _LATELY.of(incident.log, signatures, terms, lambda: distil_source(_bytes(incident.log), signatures, lines))
 
 
 def distil_source(
@@ -64,6 +71,10 @@ def distil_source(
     return _digest(text, excerpt, "baseline" if known else "plain").model_copy(
         update={"hits": hits(text, signatures, excerpt)} if matched else {}
     )
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _digest(text: Text, excerpt: Excerpt, mode: str) -> Digest:

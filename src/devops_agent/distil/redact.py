@@ -61,6 +61,11 @@ def also(patterns: Iterable[str]) -> None:
     _IN_FORCE[:] = [(tuple(made), set())]
 
 
+def own_expressions() -> tuple[re.Pattern[str], ...]:
+    """The team's own expressions that are in force: what is masked depends on them."""
+    return _IN_FORCE[0][0]
+
+
 class Redactor:
     """Masks secrets; `counts` says how many places of which kind were masked so far."""
 
