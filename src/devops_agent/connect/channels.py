@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Engine, insert, select, update
 
-from devops_agent.connect.fetch import Door, NotFetched
+from devops_agent.connect.fetch import Door, NotFetched, check_host
 from devops_agent.connect.message import Message
 from devops_agent.connect.settings import Hook, Target
 from devops_agent.connect.signatures import sign
@@ -92,9 +92,13 @@ def by_webhook(target: Target, message: Message, identity: str) -> None:
         "webhook-signature": sign(secret, identity, stamp, raw),
     }
     limits = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+    address = target.url.get_secret_value() if target.url else ""
+    try:
+        check_host(address)
+    except NotFetched as problem:
+        raise NotSent(str(problem), again=False) from None
     try:
         with httpx.Client(timeout=limits, follow_redirects=False) as client:
-            address = target.url.get_secret_value() if target.url else ""
             with client.stream("POST", address, content=raw, headers=headers) as answer:
                 status = answer.status_code
                 after = answer.headers.get("retry-after", "")

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from devops_agent.connect.settings import Hook
-from devops_agent.errors import AgentError
+from devops_agent.errors import AgentError, NotAllowed
+from devops_agent.tools.outward import is_metadata, resolved
 
 if TYPE_CHECKING:
     import httpx
@@ -103,7 +104,9 @@ class Door:
             headers |= self._proof()
             auth = (self.user or "", self.token) if self.kind == "jenkins" else None
         more: dict[str, Any] = {} if body is None else {"json": dict(body)}
+        check_host(address)
         with client.stream(method, address, headers=headers, auth=auth, **more) as answer:
+            _check_peer(answer)
             yield answer
 
     def _proof(self) -> dict[str, str]:
@@ -142,6 +145,25 @@ class Door:
     def _name(self, path: str) -> str:
         """An address for people: without query, which may hold what should not be told."""
         return f"{urlsplit(self.base).hostname}/{path.lstrip('/').partition('?')[0]}"
+
+
+def check_host(address: str) -> None:
+    """Raises NotFetched where a name leads to a metadata service; who is not known at all, others say better."""
+    host = urlsplit(address).hostname or ""
+    try:
+        resolved(host, _origin(address)[2])
+    except NotAllowed as error:
+        raise NotFetched(str(error)) from None
+    except OSError:
+        return
+
+
+def _check_peer(answer: httpx.Response) -> None:
+    """The same of who answers: a name may lead somewhere else a moment later. Nothing of it has been read yet."""
+    stream = answer.extensions.get("network_stream")
+    peer = stream.get_extra_info("server_addr") if stream is not None else None
+    if peer and is_metadata(str(peer[0])):
+        raise NotFetched("a metadata service answers there; nothing of it is read")
 
 
 def _end(answer: httpx.Response, most: int, deadline: float, name: str) -> tuple[bytes, int]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from devops_agent.config import environment
 from devops_agent.errors import ConfigError
+from devops_agent.tools.outward import is_metadata
 
 Kind = Literal["alertmanager", "grafana", "github", "gitlab", "jenkins", "pagerduty", "sentry", "generic"]
 Auth = Literal["signature", "bearer", "token", "url"]
@@ -258,6 +259,8 @@ def address(value: str) -> str:
         raise ValueError("expected an address such as https://host/path")
     if parts.username or parts.password:
         raise ValueError("name and password do not belong into an address")
+    if is_metadata(parts.hostname):
+        raise ValueError("a metadata service or a link-local address is never asked")
     return value.rstrip("/")
 
 
