@@ -36,12 +36,22 @@ _FINE = re.compile(
     r"|^\S+\.py::\S+(?:\[|$)"
     r"|^\s*\d+ ?\| |^\d+\|\S"
     r"|^\[[\w./-]+ (?:\(root-commit\) )?[0-9a-f]{7,40}\] |^\^?[0-9a-f]{7,12} \S|HEAD is now at [0-9a-f]{7}"
-    r"|^debug\d: |\[class,load\]"
+    r"|^debug\d: |\[class,load\]|^(?:[\w.@:~/-]{0,60} ?\$|\+{1,4}) [a-z./(\"'][^|]*$"
     r"|^\s+-{1,2}[a-zA-Z][\w-]*(?:,| |=|$)|\bexcept \(?[\w., ]{1,80}\)?(?: as \w+)?:$|favicon\.ico|robots\.txt"
 )
 """Lines that tell of no failure, whatever words they have: a test that passed or is only named, source code beside its
-line number, rows of a table, messages of commits, what `ssh -v` and `java -verbose` tell of every start, options in a
-help text, and what browsers ask every site for."""
+line number, rows of a table, messages of commits, commands behind a prompt or of `set -x`, what `ssh -v` and
+`java -verbose` tell of every start, options in a help text, and what browsers ask every site for."""
+
+_COMPARED = re.compile(
+    r"^E\s{2,}(?:\+  where |(?:AssertionError: )?assert [^:]{1,80} (?:==|!=|in|is|<|>)|AssertionError: assert )"
+    r"|(?i:\bexpected\b.{0,60}\b[1-5]\d\d\b.{0,60}\b(?:but (?:was|got|received)|got|received|actual|to (?:be|equal))\b)"
+    r"|(?i:^\s*(?:- )?(?:expected|received|actual)(?: status(?: code)?)?: {0,10}<?[1-5]\d\d\b)"
+    r"|\bassert(?:ion)?\b.{0,40}\b[1-5]\d\d [!=]==? [1-5]\d\d\b"
+)
+"""What a test compares: a status that it did not expect says of the test that it failed, not why."""
+
+_OF_TESTS = frozenset({"test_failure", "snapshot_mismatch", "test_timeout", "coverage_below_threshold"})
 
 _QUIET = re.compile(
     r"(?:^|[\s\[|:])(?:DEBUG|TRACE|INFO|VERBOSE|FINE)(?:$|[\s\]|:])|\blevel[\"']?[=:] ?[\"']?(?:debug|info|trace)\b"
@@ -80,6 +90,11 @@ def candidates(hits: Iterable[Hit], runbooks: Mapping[str, Any], causes: Causes,
     found = [_candidate(runbooks[key], own, floor) for key, own in by_runbook.items()]
     _explain(found, causes)
     return _ordered(found)
+
+
+def quiet(text: str) -> bool:
+    """Whether a program says this at a level at which it tells of no failure of its own."""
+    return _QUIET.search(text) is not None
 
 
 def confidences(found: list[Candidate]) -> dict[str, float]:
@@ -122,7 +137,9 @@ def _candidate(runbook: Any, hits: list[Hit], floor: float) -> Candidate:
 
 
 def _score(runbook: Any, hit: Hit, floor: float) -> float:
-    weight = hit.weight * (0.4 if _QUIET.search(hit.text) else 1.0)
+    weight = hit.weight * (0.4 if quiet(hit.text) else 1.0)
+    if runbook.cause not in _OF_TESTS and _COMPARED.search(hit.text):
+        weight *= 0.4
     return CERTAINTY[runbook.strength(hit.pattern)] * (0.25 + 0.75 * max(weight, floor))
 
 

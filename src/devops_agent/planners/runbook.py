@@ -19,7 +19,7 @@ from devops_agent.model import (
     Step,
 )
 from devops_agent.planners import Looking
-from devops_agent.planners.choose import ANSWER, CERTAINTY, Candidate, candidates, confidences
+from devops_agent.planners.choose import ANSWER, CERTAINTY, Candidate, candidates, confidences, quiet
 from devops_agent.planners.endings import went_well
 from devops_agent.planners.experience import Recall, moved, nothing
 from devops_agent.planners.facts import around, facts, typed
@@ -69,7 +69,8 @@ class RunbookPlanner:
         floor = next((value for lines, value in _FLOORS if digest.lines_read <= lines), 0.0)
         found = candidates(digest.hits, self.library.runbooks, self.library.causes, floor)
         failing = digest.failing or _speaks_for_itself(digest, found) or _ends_with_it(digest, found)
-        if went_well(digest) or not failing:
+        last_sign = max((line for one in found for hit in one.hits for line in hit.lines), default=0)
+        if went_well(digest, last_sign) or not failing:
             return Diagnosis(failure=False, summary="The log shows no failure.", evidence=_excerpt(digest, ()))
         sure = confidences(found)
         if not found or found[0].score < ANSWER:
@@ -176,7 +177,8 @@ class RunbookPlanner:
 
 def _speaks_for_itself(digest: Digest, found: list[Candidate]) -> bool:
     """Whether a few lines without any other sign of failure are one: pasted lines whose words mean nothing else."""
-    strengths = [found[0].runbook.strength(hit.pattern) for hit in found[0].hits] if found else []
+    hits = [hit for hit in found[0].hits if not quiet(hit.text)] if found else []
+    strengths = [found[0].runbook.strength(hit.pattern) for hit in hits]
     return 0 < digest.lines_read <= max((SNIPPETS[strength] for strength in strengths), default=0)
 
 
@@ -184,7 +186,7 @@ def _ends_with_it(digest: Digest, found: list[Candidate]) -> bool:
     """Whether a log of any length breaks off with words of a known failure: nothing went on after them."""
     last = digest.lines_read - _END
     return any(
-        line > last and one.score >= ANSWER and one.runbook.strength(hit.pattern) != "low"
+        line > last and one.score >= ANSWER and one.runbook.strength(hit.pattern) != "low" and not quiet(hit.text)
         for one in found
         for hit in one.hits
         for line in hit.lines
