@@ -24,6 +24,10 @@ def allows(clauses: tuple[tuple[str, ...], ...], text: str) -> bool:
         (r"[Ee]rror: x", (("error: x",),)),
         (r"(?:\d|abc)", ()),
         (r"(abcd){2}", (("abcdabcd",),)),
+        (r"Отказано|permiso denegado|拒絶", (("отказано", "permiso denegado", "拒絶"),)),
+        (r"Données accord[ée]es", (("données accord",), ("es",))),
+        (r"ΛΑΘΟΣ ok", (("λαθο",), (" ok",))),
+        (r"Straße [İı]x", (("stra",), ("e ",))),
     ],
 )
 def test_clauses_of_an_expression(source: str, expected: tuple[tuple[str, ...], ...]) -> None:
@@ -44,6 +48,10 @@ PIECES = st.sampled_from(
         r"\b",
         "(?:ab){2,3}",
         "x+",
+        "Ошибка",
+        "[ÉÈ]té",
+        "ΣΑΣ",
+        "İß",
     ]
 )
 
@@ -51,7 +59,28 @@ PIECES = st.sampled_from(
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(PIECES, min_size=1, max_size=6),
-    st.lists(st.sampled_from(["error", "FAIL", "abc", "defg", "12", " ", "xyz", "Test", "abab", "xx"]), max_size=12),
+    st.lists(
+        st.sampled_from(
+            [
+                "error",
+                "FAIL",
+                "abc",
+                "defg",
+                "12",
+                " ",
+                "xyz",
+                "Test",
+                "abab",
+                "xx",
+                "ошИБКА",
+                "éTÉ",
+                "σας",
+                "ΣΑΣ",
+                "İß",
+            ]
+        ),
+        max_size=12,
+    ),
 )
 def test_what_matches_is_let_through(pieces: list[str], words: list[str]) -> None:
     numbered = [piece.replace("?P<n>", f"?P<n{number}>") for number, piece in enumerate(pieces)]

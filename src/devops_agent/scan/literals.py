@@ -105,9 +105,10 @@ def _text(operator: Any, argument: Any) -> str | None:
 
 
 def _lower(code: int) -> str | None:
-    """A plain character in lower case; None for letters whose case folding may not be one to one."""
-    letter = chr(code)
-    return letter.lower() if code < 128 or letter.lower() == letter.upper() else None
+    """A character in lower case; None for letters whose case folding is not one to one, or depends on what follows."""
+    letter = chr(code).lower()
+    plain = code < 128 or (len(letter) == 1 and letter.upper().lower() == letter and letter not in "σς")
+    return letter if plain else None
 
 
 def _part(operator: Any, argument: Any) -> Clauses:
