@@ -36,7 +36,8 @@ _FINE = re.compile(
     r"|^\S+\.py::\S+(?:\[|$)"
     r"|^\s*\d+ ?\| |^\d+\|\S"
     r"|^\[[\w./-]+ (?:\(root-commit\) )?[0-9a-f]{7,40}\] |^\^?[0-9a-f]{7,12} \S|HEAD is now at [0-9a-f]{7}"
-    r"|^debug\d: |\[class,load\]|^(?:[\w.@:~/-]{0,60} ?\$|\+{1,4}) [a-z./(\"'][^|]*$"
+    r"|^debug\d: |\[class,load\]|\((?:ignored|skipped|expected|harmless|non-fatal)\b|\bas expected\b"
+    r"|^(?:[\w.@:~/-]{0,60} ?\$|\+{1,4}) [a-z./(\"'][^|]*$"
     r"|^\s+-{1,2}[a-zA-Z][\w-]*(?:,| |=|$)|\bexcept \(?[\w., ]{1,80}\)?(?: as \w+)?:$|favicon\.ico|robots\.txt"
 )
 """Lines that tell of no failure, whatever words they have: a test that passed or is only named, source code beside its
@@ -58,6 +59,8 @@ _QUIET = re.compile(
     r"|^(?:debug|info|trace|verbose):"
 )
 """A program that says something at such a level does not take it for its failure."""
+
+_LOUD = re.compile(r"\b(?:ERROR|FATAL|PANIC|CRITICAL|SEVERE)\b")
 
 
 @dataclass
@@ -93,8 +96,8 @@ def candidates(hits: Iterable[Hit], runbooks: Mapping[str, Any], causes: Causes,
 
 
 def quiet(text: str) -> bool:
-    """Whether a program says this at a level at which it tells of no failure of its own."""
-    return _QUIET.search(text) is not None
+    """Whether a program says this at a level at which it tells of no failure of its own, nor passes on another's."""
+    return _QUIET.search(text) is not None and not _LOUD.search(text)
 
 
 def confidences(found: list[Candidate]) -> dict[str, float]:
