@@ -96,3 +96,30 @@ def test_a_directory_of_places(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="no inventory"):
         load_all(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("servces: {}", "servces: no such field (perhaps services)"),
+        ("services: {shop: {prots: [80]}}", "services.shop.prots: no such field (perhaps ports)"),
+        (
+            "volumes: {d: {path: x, cleanup: [{glob: a, older_then: 7d}]}}",
+            "older_then: no such field (perhaps older_than)",
+        ),
+        ("services: {shop: {run: python3 app.py}}", "services.shop.run: expected a list, such as [one, two]"),
+        ("services: {shop: {ports: [99999]}}", "ports.0: expected a number less than or equal to 65535"),
+        ("services: {shop: {health: {http: '127.0.0.1:80'}}}", "health.http: '127.0.0.1:80' is no address"),
+        ("host: ftp://x", "host: 'ftp://x' is none of local, ssh://"),
+        ("host: {comand: [a]}", "no such field (perhaps command)"),
+        ("volumes: {d: {path: x, cleanup: [{glob: a, older_than: soon}]}}", "older_than: 'soon' is no age"),
+        ("checks: {a: {}}", "checks.a.command: missing"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_who_wrote_it(tmp_path, text, said):
+    file = tmp_path / "shop.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load(file)
+    assert said in str(error.value)
+    assert "Input should" not in str(error.value)

@@ -65,7 +65,7 @@ def test_read_only_mode_stands_above_all_rules(tmp_path):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("ask: {}", "ask: Extra inputs"),
+        ("ask: {}", "ask: no such field"),
         ("freeze: [{days: mon, zone: Mars}]", "freeze"),
         ("3", "a policy is a list"),
         ("- {maybe: {}}", "rule 1"),

@@ -151,7 +151,9 @@ def load_settings(overrides: Mapping[str, Any] | None = None, environ: Mapping[s
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
-        raise ConfigError(f"{PREFIX}{name.upper()}: {first['msg']}") from None
+        from devops_agent.yamlfile import wrong
+
+        raise ConfigError(f"{PREFIX}{name.upper()}: {wrong(first)}") from None
 
 
 def dotenv(file: Path) -> dict[str, str]:

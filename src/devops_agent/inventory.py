@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from devops_agent.errors import ConfigError, NotFound
 
@@ -36,13 +36,31 @@ class Prefix(Part):
     command: tuple[str, ...]
 
 
-HostSpec = str | Prefix
+def _host(value: str | Prefix) -> str | Prefix:
+    if isinstance(value, str) and not re.match(r"(local|localhost)?$|(ssh|docker|kubectl)://.", value):
+        raise ValueError(f"{value!r} is none of local, ssh://, docker://, kubectl://, {{command: [...]}}")
+    return value
+
+
+def _address(value: str) -> str:
+    if not re.match(r"https?://[^/]", value):
+        raise ValueError(f"{value!r} is no address such as http://127.0.0.1:8000/")
+    return value
+
+
+def _age(value: str | int) -> str | int:
+    if not re.fullmatch(r"\d{1,9}\s*[smhdw]?", str(value)):
+        raise ValueError(f"{value!r} is no age: seconds, or 30m, 6h, 7d")
+    return value
+
+
+HostSpec = Annotated[str | Prefix, AfterValidator(_host)]
 
 
 class HealthCheck(Part):
     """How to see that a service works: one of an HTTP address, a TCP port (or host:port), a command."""
 
-    http: str | None = None
+    http: Annotated[str, AfterValidator(_address)] | None = None
     tcp: int | str | None = None
     command: tuple[str, ...] | None = None
     status: int | None = None
@@ -68,7 +86,7 @@ class Service(Part):
     run: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     user: str | None = None
-    ports: tuple[int, ...] = ()
+    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
     config: Names = ()
     templates: Names = ()
     logs: Names = ()
@@ -162,7 +180,7 @@ class Cleanup(Part):
     """Files of a volume that may be deleted: a glob below its path, older than seconds or `1d`, `6h`, `30m`."""
 
     glob: str
-    older_than: str | int = 0
+    older_than: Annotated[str | int, AfterValidator(_age)] = 0
 
 
 class Volume(Part):
@@ -307,7 +325,7 @@ class Place:
 
 def load(path: str | Path) -> Place:
     """Read an inventory file; errors name file and field. Relative paths in it start at its workspace."""
-    from devops_agent.yamlfile import read
+    from devops_agent.yamlfile import read, wrong
 
     file = Path(path)
     data = read(file) or {}
@@ -316,9 +334,9 @@ def load(path: str | Path) -> Place:
     try:
         return Place(Inventory.model_validate(data), folder=file.parent, name=file.stem)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = next((each for each in error.errors() if each["type"] == "extra_forbidden"), error.errors()[0])
         field = ".".join(str(part) for part in first["loc"] if not str(part).endswith(("Prefix", "str")))
-        raise ConfigError(f"{file}: {field or 'inventory'}: {first['msg']}") from None
+        raise ConfigError(f"{file}: {field or 'inventory'}: {wrong(first, Inventory)}") from None
 
 
 def load_all(path: str | Path | None) -> dict[str, Place]:

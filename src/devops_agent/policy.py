@@ -193,7 +193,7 @@ def load(path: str | Path | None, read_only: bool = False, known: Known | None =
     """
     if path is None:
         return Policy(read_only=read_only, known=known)
-    from devops_agent.yamlfile import read
+    from devops_agent.yamlfile import read, wrong
 
     data = read(Path(path))
     if not isinstance(data, list | dict):
@@ -204,7 +204,7 @@ def load(path: str | Path | None, read_only: bool = False, known: Known | None =
             ZoneInfo(window.zone)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {wrong(first, _File)}") from None
     except (KeyError, ValueError, OSError):
         raise ConfigError(f"{path}: freeze: no such time zone") from None
     rules = None if file.rules is None else tuple(_rule(path, number, one) for number, one in enumerate(file.rules, 1))
@@ -235,12 +235,14 @@ def _require(where: str, kind: str, names: Collection[str], known: Collection[st
 def _rule(path: str | Path, number: int, entry: Any) -> tuple[Verdict, Fit]:
     if not isinstance(entry, dict) or len(entry) != 1 or (verdict := next(iter(entry))) not in _VERDICTS:
         raise ConfigError(f"{path}: rule {number}: must be one of allow, ask, deny with what it fits on")
+    from devops_agent.yamlfile import wrong
+
     try:
         return verdict, Fit.model_validate(entry[verdict] or {})
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{path}: rule {number}: {verdict}.{field}: {first['msg']}") from None
+        raise ConfigError(f"{path}: rule {number}: {verdict}.{field}: {wrong(first, Fit)}") from None
 
 
 def _subjects(plan: Plan, place: Place) -> list[dict[str, Any]]:

@@ -44,6 +44,6 @@ def test_health_tells_of_a_broken_runbook_and_the_old_ones_stay(tmp_path):
         (own / "broken.yaml").write_text("id: broken\n")
         health = service.http.get("/health").json()
         assert health["status"] == "healthy"
-        assert "broken.yaml: cause: Field required" in health["runbooks_problem"]
+        assert "broken.yaml: cause: missing" in health["runbooks_problem"]
         (own / "broken.yaml").unlink()
         assert service.http.get("/health").json()["runbooks_problem"] is None

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from devops_agent.config import environment
 from devops_agent.errors import ConfigError
 from devops_agent.tools.outward import is_metadata
+from devops_agent.yamlfile import wrong
 
 Kind = Literal["alertmanager", "grafana", "github", "gitlab", "jenkins", "pagerduty", "sentry", "generic"]
 Auth = Literal["signature", "bearer", "token", "url"]
@@ -289,9 +290,5 @@ def _entry(section: str, name: str, kind: type[Any], entry: Any) -> Any:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(str(each) for each in first["loc"])
         raise ConfigError(
-            f"{where}{'.' if field else ': '}{field}{': ' if field else ''}{_said(first['msg'])}"
+            f"{where}{'.' if field else ': '}{field}{': ' if field else ''}{wrong(first, kind)}"
         ) from None
-
-
-def _said(message: str) -> str:
-    return message.removeprefix("Value error, ")

@@ -22,7 +22,7 @@ from devops_agent.scan import Pattern
 
 FOLDER = Path(__file__).with_name("library")
 SHIPPED = Path(__file__).with_name("library.json")
-FORM = 4
+FORM = 5
 """Version of the parsed form; another one is not read."""
 
 
@@ -141,14 +141,14 @@ def parse_file(path: Path) -> tuple[str, list[Sequence[Any]]]:
     from pydantic import ValidationError
 
     from devops_agent.runbooks.schema import Runbook
-    from devops_agent.yamlfile import read
+    from devops_agent.yamlfile import read, wrong
 
     try:
         runbook = Runbook.model_validate(read(path))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {where or 'runbook'}: {first['msg']}") from None
+        raise ConfigError(f"{path}: {where or 'runbook'}: {wrong(first, Runbook)}") from None
     return runbook.model_dump_json(exclude_defaults=True), _rows(runbook, path)
 
 
