@@ -94,6 +94,12 @@ def test_a_rule_that_may_be_meant_stays(walled, rules, written):
     assert walls(walled) == before
 
 
+def test_a_wall_is_found_where_the_log_names_no_port(walled: Site) -> None:
+    wall(walled, "-A INPUT -p tcp --dport 8080 -j DROP")
+    report = walled.handle("curl: (28) Connection timed out after 3001 milliseconds\nexit status 28\n")
+    assert (report["status"], done(report)) == ("resolved", ["delete_firewall_rule"]), report["summary"]
+
+
 def test_a_service_that_is_slow_is_not_let_through_a_wall(walled):
     wall(walled, OTHER)
     report = walled.handle(TIMEOUT.format(port=8080))

@@ -155,6 +155,15 @@ def test_a_manifest_and_a_lock_that_contradict_each_other_are_for_a_person(tmp_p
         do(box, "update_npm_lock", environment="web")
 
 
+@pytest.mark.skipif(not shutil.which("npm"), reason="npm is not installed")
+def test_a_package_that_should_come_from_a_folder_that_is_not_there_is_for_a_person(tmp_path):
+    box = npm(tmp_path, {**A, **B}, A)
+    shutil.rmtree(tmp_path / "libs/b")
+    assert box.probe("npm_lock", {"environment": "web"})["nowhere"] == ["l-b"]
+    with pytest.raises(NotAllowed, match="what is not there"):
+        do(box, "update_npm_lock", environment="web")
+
+
 def wheel(folder, version):
     folder.mkdir(exist_ok=True)
     info = f"tinylib-{version}.dist-info"

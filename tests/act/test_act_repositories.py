@@ -153,6 +153,32 @@ def test_what_was_applied_in_part_is_not_gone_on_with(database, said, unfinished
             do(box, "apply_migrations")
 
 
+def test_migrations_that_somebody_applies_already_are_waited_for(database):
+    database.write("apply", "echo run >> runs; sleep 5; touch applied table\n")
+    with subprocess.Popen(["sh", "apply"], cwd=database.folder):
+        report = database.handle(MISSING)
+    assert (report["status"], done(report)) == ("resolved", ["wait_until"]), report["summary"]
+    assert (database.folder / "runs").read_text() == "run\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "applied"),
+    [
+        ("ALTER TABLE invoices DROP COLUMN amount;\n", False),
+        ("def upgrade():\n    op.drop_table('old')\n", False),
+        ("-- DROP TABLE would lose data\nALTER TABLE invoices ADD note text;\n", True),
+        ("def upgrade():\n    op.add_column('a', b)\n\ndef downgrade():\n    op.drop_column('a', 'b')\n", True),
+    ],
+)
+def test_a_migration_that_throws_data_away_is_for_a_person(database, text, applied):
+    database.write("versions/0001_amounts.txt", text)
+    database.write("status", "test -e applied && echo '0001_amounts applied' || echo '0001_amounts pending'\n")
+    database.write("apply", "touch applied table\n")
+    report = database.handle(MISSING)
+    assert (report["status"] == "resolved") is applied, report["summary"]
+    assert (database.folder / "applied").exists() is applied
+
+
 def test_where_all_are_applied_a_person_looks(database):
     database.write("applied", "")
     report = database.handle(MISSING)

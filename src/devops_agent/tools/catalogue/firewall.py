@@ -34,14 +34,19 @@ def firewall_rules(host: Host, place: Place, service: str | None = None) -> dict
 
 
 @probe
-def firewall_blocks(host: Host, place: Place, port: Port) -> dict[str, Any]:
+def firewall_blocks(host: Host, place: Place, port: Port | None = None, service: str | None = None) -> dict[str, Any]:
     """Which rules stop a port of a service of the inventory, and whether they look meant.
 
+    Without a port: the first of the service's ports that a rule stops, else its first.
     `rule` is the only such rule, None where there are more or none; `meant` says that it has a comment, is for certain
     peers only, or stands in a file that the inventory names.
     """
-    service = place.service_on(port)
+    service = place.service_on(port) if port else service
+    ports = [port] if port else list(place.service(service).ports) if service else []
+    if not ports:
+        raise NotAllowed("firewall_blocks: give a port, or a service that has one")
     rules = firewall_rules.call({"host": host, "place": place, "service": service})["rules"]
+    port = next((each for each in ports if any(_stops(rule, each) for rule in rules)), ports[0])
     stopping = [rule for rule in rules if _stops(rule, port)]
     meant = any(_meant(host, place, rule) for rule in stopping)
     one = stopping[0] if len(stopping) == 1 else None

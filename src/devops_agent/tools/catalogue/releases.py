@@ -1,4 +1,4 @@
-"""Releases and migrations: which release is in use, rolling its link back, applying what is pending."""
+"""Releases: which one of a service is in use, and rolling its link back."""
 
 from __future__ import annotations
 
@@ -11,17 +11,7 @@ from devops_agent.inventory import Place, Releases
 from devops_agent.model import Run
 from devops_agent.tools import reach
 from devops_agent.tools.base import Commands, Host, change, probe
-
-_UNFINISHED = re.compile(
-    r"\b(?:dirty|half[- ]?(?:applied|done|way)|partial(?:ly)?|incomplete|unfinished|interrupted|failed|in progress"
-    r"|rolled back|inconsistent|out of order|checksum mismatch)\b",
-    re.I,
-)
-_FINE = re.compile(
-    r"\b(?:no|not|0|none|never|without)\s+(?:\w+\s+)?(?:dirty|failed|incomplete|interrupted|unfinished|partial)\b"
-    r"|\b(?:dirty|failed|incomplete|interrupted|unfinished|partial)\W{1,4}(?:false|no|none|0)\b",
-    re.I,
-)
+from devops_agent.tools.catalogue.migrations import migration_status
 
 
 @probe
@@ -95,41 +85,6 @@ def _is_there(host: Host, place: Place, service: str, release: str, before: str)
 @use_release.undo
 def _back(place: Place, service: str, before: str) -> Commands:
     yield _link(place, _releases(place, service), before)
-
-
-@probe
-def migration_status(host: Host, place: Place) -> dict[str, Any]:
-    """What the inventory's command says about database migrations; `pending` where that can be told from its words.
-
-    `unfinished`: it says that one of them failed, or was applied in part.
-    """
-    migrations = place.inventory.migrations
-    if migrations is None or not migrations.status:
-        raise NotAllowed("the inventory does not say how the state of migrations is asked for")
-    ended = host.attempt(*migrations.status, timeout=60, cwd=place.workspace)
-    words = re.findall(r"\b(pending|not applied|unapplied|outstanding|behind|\[ \])", ended.text, re.I)
-    none = re.search(
-        r"\bno (pending|outstanding)|up[- ]to[- ]date|\b0 pending|pending\W{1,3}(?:0|none)\b", ended.text, re.I
-    )
-    said = _FINE.sub(" ", ended.text)
-    facts = {"code": ended.code, "text": ended.text[-8000:], "pending": bool(words) and not none}
-    return facts | {"unfinished": bool(_UNFINISHED.search(said))}
-
-
-@change(effect="change")
-def apply_migrations(place: Place) -> Commands:
-    """Apply pending database migrations with the inventory's command."""
-    migrations = place.inventory.migrations
-    if migrations is None or not migrations.apply:
-        raise NotAllowed("the inventory does not say how migrations are applied")
-    yield Run(argv=migrations.apply, cwd=place.workspace, timeout=600)
-
-
-@apply_migrations.precondition
-def _may_apply(host: Host, place: Place) -> None:
-    migrations = place.inventory.migrations
-    if migrations and migrations.status and migration_status.call({"host": host, "place": place})["unfinished"]:
-        raise NotAllowed("a migration was applied in part, or failed: a person must see what of it is there")
 
 
 def _releases(place: Place, service: str) -> Releases:
