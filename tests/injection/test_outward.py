@@ -45,8 +45,8 @@ def outward() -> Outward:
         "169.254.43518", "::ffff:169.254.169.254", "[::ffff:a9fe:a9fe]", "fe80::1", "fe80::1%eth0", "fd00:ec2::254",
         "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "100.100.100.200", "168.63.129.16", "metadata.google.internal",
         "metadata.google.internal.", "METADATA", "instance-data", "metadata.goog", "instance-data.ec2.internal",
-        "169.254.169.254.", "①⑥⑨.②⑤④.①⑥⑨.②⑤④", "169。254。169。254", "::a9fe:a9fe", "64:ff9b:1::a9fe:a9fe", "fd20:ce::254",
-        "192.0.0.192", "0x A9FEA9FE".replace(" ", ""), " 169.254.169.254", "169.16689662",
+        "169.254.169.254.", "①⑥⑨.②⑤④.①⑥⑨.②⑤④", "169。254。169。254", "::a9fe:a9fe", "64:ff9b:1::a9fe:a9fe",
+        "fd20:ce::254", "192.0.0.192", " 169.254.169.254", "169.16689662",
     ],
 )  # fmt: skip
 def test_metadata_services_in_every_spelling(address: str) -> None:

@@ -221,6 +221,26 @@ def test_bodies_that_would_hurt_are_refused(tmp_path):
         for content in (bomb, tar.getvalue()):
             answer = service.http.post(f"{V1}/incidents", files=[("log", ("a.log", content))])
             assert answer.status_code in (400, 413), answer.text
+        part = gzip.compress(b"line\n" * 100_000)  # 500 kB: one is fine, and so many are too much together
+        for address in (f"{V1}/incidents", "/incidents"):
+            assert service.http.post(address, files=[("log", ("a.log", part))]).status_code == 202
+            together = service.http.post(address, files=[("log", (f"{n}.log", part)) for n in range(4)])
+            assert together.status_code == 400, together.text
+            assert "once it is expanded" in together.text
+        nested = gzip.compress(gzip.compress(b"\0" * 50_000_000))
+        taken = service.http.post(f"{V1}/incidents", files=[("log", ("a.gz", nested))]).json()["batch"]
+        assert len(service.http.get(f"{V1}/incidents/{taken}").json()["log"]) < 200_000  # it is expanded once
+        boundary = {"Content-Type": "multipart/form-data; boundary=b"}
+        parts = b"".join(b'--b\r\nContent-Disposition: form-data; name="log%d"\r\n\r\nx\r\n' % n for n in range(3000))
+        for address in (f"{V1}/incidents", "/incidents"):
+            refused = service.http.post(address, content=parts[:190_000] + b"--b--", headers=boundary)
+            assert refused.status_code in (400, 413), refused.text
+        packed = service.http.post(
+            "/process_errors",
+            content=gzip.compress(b'{"errors": [{"context": "' + b"x" * 50_000_000 + b'"}]}'),
+            headers={"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        )
+        assert packed.status_code == 400  # a packed body is not unpacked
         taken = service.http.post(f"{V1}/incidents", files=[("log", ("a.zip", archive.getvalue()))]).json()["batch"]
         assert len(service.http.get(f"{V1}/incidents/{taken}").json()["log"]) < 200_000  # it is not unpacked
         assert not [path for path in tmp_path.rglob("*.log") if path.stat().st_size > 1_000_000]

@@ -98,10 +98,12 @@ def by_webhook(target: Target, message: Message, identity: str) -> None:
     except NotFetched as problem:
         raise NotSent(str(problem), again=False) from None
     try:
-        with httpx.Client(timeout=limits, follow_redirects=False) as client:
-            with client.stream("POST", address, content=raw, headers=headers) as answer:
-                status = answer.status_code
-                after = answer.headers.get("retry-after", "")
+        with (
+            httpx.Client(timeout=limits, follow_redirects=False) as client,
+            client.stream("POST", address, content=raw, headers=headers) as answer,
+        ):
+            status = answer.status_code
+            after = answer.headers.get("retry-after", "")
     except httpx.HTTPError as error:
         raise NotSent(f"the receiver could not be reached ({type(error).__name__})") from None
     if not 200 <= status < 300:

@@ -204,11 +204,17 @@ class Backend:
             workers.stop(timeout)
 
     def unpacked(self, content: bytes) -> str:
-        """The text of an uploaded log, whatever its packing and encoding. Raises RequestError for what is too large."""
+        """The text of an uploaded log, whatever its packing and encoding. Raises RequestError for what is too large:
+        all files of one request together may have so much."""
+        from flask import g
+
         from devops_agent.distil.source import whole
         from devops_agent.web.body import clean
 
-        return clean(whole(content, EXPANDED * self.settings.max_body_bytes))
+        most = EXPANDED * self.settings.max_body_bytes
+        text = whole(content, most - g.get("expanded", 0))
+        g.expanded = g.get("expanded", 0) + len(text)
+        return clean(text)
 
     def places_of(self, job: str) -> frozenset[str]:
         """The places of a job, or of all jobs of a batch; empty where there is none of this name."""

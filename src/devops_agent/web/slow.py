@@ -1,8 +1,8 @@
 """Clients that hold a thread without doing anything with it: who sends a request byte by byte, or reads no answer.
 
-A request's head must be there within `HEAD_SECONDS` of its first byte, its body at `BYTES_PER_SECOND` at least; then
-the connection is shut, so that the thread that waits for it is free again. What cannot be sent for `SEND_SECONDS` ends
-too.
+A request's head must be there within `HEAD_SECONDS` of its first byte, its body at `BYTES_PER_SECOND` at least, and each
+piece of an answer must be taken as fast after `SEND_SECONDS`; else the connection is shut, so that the thread that
+waits for it is free again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
@@ -83,7 +83,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
 
         def patiently(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
             self._body(environ)
-            return application(environ, start)  # type: ignore[no-any-return]
+            answer, connection = application(environ, start), environ.get("gunicorn.socket")
+            return answer if connection is None else _Answer(answer, connection, self.deadlines)
 
         self.wsgi = patiently
 
@@ -98,6 +99,26 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         size = int(length) if length.isdigit() else 0
         self.deadlines.expect(connection, BODY_SECONDS + size / BYTES_PER_SECOND)
         environ["wsgi.input"] = _Body(environ["wsgi.input"], size, lambda: self.deadlines.done(connection))
+
+
+class _Answer:
+    """The pieces of an answer, each of which has its time to be sent; it is sent before the next one is asked for."""
+
+    def __init__(self, answer: Any, connection: socket.socket, deadlines: Deadlines) -> None:
+        self._answer = answer
+        self._connection = connection
+        self._deadlines = deadlines
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._answer:
+            self._deadlines.expect(self._connection, SEND_SECONDS + len(piece) / BYTES_PER_SECOND)
+            yield piece
+            self._deadlines.done(self._connection)
+
+    def close(self) -> None:
+        """Let go of what made it."""
+        if hasattr(self._answer, "close"):
+            self._answer.close()
 
 
 class _Body:
