@@ -66,7 +66,11 @@ def open_jobs(settings: Settings) -> Jobs:
     from devops_agent.jobs.store import Jobs
     from devops_agent.jobs.tables import open_engine
 
-    return Jobs(open_engine(settings.url), settings.job_retention_seconds)
+    setting = "DEVOPS_AGENT_DATABASE_URL" if settings.database_url else "DEVOPS_AGENT_DATA_DIR"
+    try:
+        return Jobs(open_engine(settings.url, setting), settings.job_retention_seconds)
+    except OSError as error:
+        raise ConfigError(f"{setting}: {error.filename or settings.data_dir}: {error.strerror or error}") from None
 
 
 def build_courier(settings: Settings, jobs: Jobs, agent: Agent, known: Connections) -> Courier:
@@ -233,7 +237,7 @@ def read_incident(source: Path | BinaryIO, settings: Settings, baseline: Path | 
     counts = masked(source, file)
     with file.open(encoding="utf-8", errors="surrogatepass", newline="") as lines:
         begin = lines.read(INLINE_LOG + 1)
-    incident = Incident(id=name, title=_title(begin), source="cli", redactions=counts)
+    incident = Incident(id=name, title=_title(begin), titled=False, source="cli", redactions=counts)
     if baseline is not None:
         passing = _place_for(settings, f"{name}.baseline")
         masked(baseline, passing)

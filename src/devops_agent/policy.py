@@ -172,7 +172,7 @@ class Policy:
         what = f"{subject['tool']} ({subject['effect']})"
         for number, (verdict, fit) in enumerate(self.rules, 1):
             if fit.fits(subject, place.labels):
-                conditions = fit.model_dump(exclude_defaults=True, mode="json")
+                conditions = _words(fit)
                 reason = f"{what}: {_WORDS[verdict]}"
                 persons = fit.persons if verdict == "ask" else 1
                 return Ruling(verdict=verdict, rule=f"{number}: {verdict} {conditions}", reason=reason, persons=persons)
@@ -243,6 +243,19 @@ def _rule(path: str | Path, number: int, entry: Any) -> tuple[Verdict, Fit]:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise ConfigError(f"{path}: rule {number}: {verdict}.{field}: {wrong(first, Fit)}") from None
+
+
+def _words(fit: Fit) -> str:
+    """A rule's conditions as one would write them: `{effect: destroy, persons: 2}`."""
+    given = fit.model_dump(exclude_defaults=True, mode="json")
+    said = {name: value[0] if isinstance(value, list) and len(value) == 1 else value for name, value in given.items()}
+    return _flow(said)
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name}: {_flow(one)}' for name, one in value.items())}}}"
+    return f"[{', '.join(map(_flow, value))}]" if isinstance(value, list) else str(value)
 
 
 def _subjects(plan: Plan, place: Place) -> list[dict[str, Any]]:

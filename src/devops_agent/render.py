@@ -23,6 +23,7 @@ from devops_agent.model import (
     Restore,
     Run,
     Wait,
+    now,
 )
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -60,7 +61,8 @@ def command_text(command: Command) -> str:
         args = ", ".join(f"{name}={value!r}" for name, value in command.args.items())
         return f"call {command.tool}({args}) of the MCP server {command.server}"
     assert isinstance(command, Wait)  # noqa: S101 (the union is exhaustive)
-    return f"wait up to {command.limit:g} s until {command.probe}: {', '.join(command.expect)}"
+    long = f"wait up to {command.limit:g} s until" if command.limit else "look once at"
+    return f"{long} {command.probe}: {', '.join(command.expect)}"
 
 
 def to_text(report: Report, excerpt_lines: int = 20) -> str:
@@ -88,7 +90,8 @@ def _text(report: Report, limit: int) -> Iterator[str]:
     yield ""
     first = report.attempts[0].diagnosis if report.attempts else None
     if report.digest is not None and report.digest.evidence:
-        yield f"Log: {report.digest.lines_read} lines, format {report.digest.format}"
+        lines = report.digest.lines_read
+        yield f"Log: {lines} line{'s' if lines != 1 else ''}, format {report.digest.format}"
         for number, line, decisive in excerpt(report.digest, set(first.evidence if first else ()), limit):
             yield f" {'>' if decisive else ' '} {number:>6}  {clean(line)}"
         yield ""
@@ -116,9 +119,10 @@ def _attempt(attempt: Attempt) -> Iterator[str]:
     diagnosis = attempt.diagnosis
     if diagnosis is None:
         return
-    yield f"Cause: {diagnosis.cause}  (confidence {diagnosis.confidence:.2f})"
-    if diagnosis.summary:
-        yield f"  {clean(diagnosis.summary)}"
+    if diagnosis.failure:  # else the report's summary has said so
+        yield f"Cause: {diagnosis.cause}  (confidence {diagnosis.confidence:.2f})"
+        if diagnosis.summary:
+            yield f"  {clean(diagnosis.summary)}"
     if diagnosis.judged:
         yield f"  of {diagnosis.judged} earlier answers of this kind that were judged, {diagnosis.right} right"
     if diagnosis.planner == "model":
@@ -127,7 +131,8 @@ def _attempt(attempt: Attempt) -> Iterator[str]:
     for name, value in diagnosis.facts.items():
         yield f"  {name}: {clean(str(value), 120)}"
     for other in diagnosis.alternatives[:3]:
-        yield f"  or: {other.cause} ({other.confidence:.2f})"
+        if other.confidence >= 0.005:
+            yield f"  or: {other.cause} ({other.confidence:.2f})"
     if diagnosis.looked:
         yield "Looked at:"
         for seen in diagnosis.looked:
@@ -200,7 +205,9 @@ def _before(result: CheckResult, was: dict[str, CheckResult]) -> str:
 
 def _how_to_approve(report: Report) -> Iterator[str]:
     waiting = report.attempts[-1]
-    if waiting.request is not None:
+    if waiting.request is not None and waiting.request.expires <= now():
+        yield f"The request for approval expired at {waiting.request.expires:%Y-%m-%d %H:%M} UTC; handle the log again."
+    elif waiting.request is not None:
         yield f"Waits for approval until {waiting.request.expires:%Y-%m-%d %H:%M} UTC:"
         job = report.job or report.incident.id
         yield f"  devops-agent approve {job}        (or: devops-agent deny {job})"
@@ -223,10 +230,13 @@ def _markdown(report: Report, limit: int) -> Iterator[str]:
         yield "</details>"
         yield ""
     for number, attempt in enumerate(report.attempts, 1):
+        found = [line.replace("````", "` ` ` `") for line in _attempt(attempt)]
+        if not any(found):
+            continue
         yield f"### Attempt {number}" if len(report.attempts) > 1 else "### What was found"
         yield ""
         yield "````text"
-        yield from (line.replace("````", "` ` ` `") for line in _attempt(attempt))
+        yield from found
         yield "````"
         yield ""
     yield from _usage(report)

@@ -146,10 +146,14 @@ def _ending(last: Attempt, status: Status) -> str:
     if plan is not None and plan.question:
         reasons.append(plan.question)
     if diagnosis is not None and diagnosis.advice:
-        reasons.append(f"Next: {diagnosis.advice[0]}.".replace("..", "."))
+        reasons.append(f"Next: {_ended(diagnosis.advice[0])}")
     if diagnosis is not None and diagnosis.cause == UNKNOWN and not reasons:
         reasons.append("Not enough information to proceed.")
     return " ".join(reasons)
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "?", "!", ".)", "?)")) else f"{sentence}."
 
 
 def _undone(last: Attempt) -> str:

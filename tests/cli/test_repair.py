@@ -74,6 +74,36 @@ def test_what_policy_asks_waits_and_goes_on_once_approved(agent: Agent, conflict
     assert b"does not wait for approval" in again.stderr
 
 
+def test_a_request_that_has_expired_ends_with_who_tries_it(agent: Agent, conflict: Conflict) -> None:
+    agent("handle", conflict.log, "--inventory", conflict.inventory, env={"DEVOPS_AGENT_APPROVAL_SECONDS": "1"})
+    name = _waiting(agent)
+    time.sleep(1.1)
+    shown = agent("job", name).stdout
+    assert b"expired at" in shown
+    assert b"devops-agent approve" not in shown
+    late = agent("approve", name)
+    assert late.returncode == 2
+    assert b"handle the log again" in late.stderr
+    ended = json.loads(agent("jobs", "--json").stdout)[0]
+    assert (ended["status"], ended["outcome"]) == ("done", "needs_person")
+    assert conflict.stray.poll() is None
+
+
+def test_a_job_is_called_by_its_decisive_line(agent: Agent, tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text(
+        "Traceback (most recent call last):\n  File 'a.py', line 1\nOSError: [Errno 98] Address already in use\n"
+    )
+    agent("handle", str(log), "--dry-run")
+    assert json.loads(agent("jobs", "--json").stdout)[0]["title"] == "OSError: [Errno 98] Address already in use"
+
+
+def test_two_forms_at_once_are_refused(agent: Agent) -> None:
+    ran = agent("handle", "-", "--json", "--markdown", said=b"x")
+    assert ran.returncode == 2
+    assert b"--markdown: give either" in ran.stderr
+
+
 def test_the_audit_trail_tells_all_of_it_and_notices_a_changed_entry(
     agent: Agent, conflict: Conflict, tmp_path: Path
 ) -> None:

@@ -232,10 +232,24 @@ def test_a_real_service_takes_what_is_watched(tmp_path):
         assert [row.title for row in rows(service)] == [f"{log}: failure"]
 
 
+def test_who_looks_once_does_not_wait_for_ever_for_a_service(tmp_path, monkeypatch):
+    from devops_agent.connect import watcher
+    from devops_agent.connect.follow import FollowedFile
+
+    monkeypatch.setattr(watcher, "_WAITS", (0.01, 60.0))
+    monkeypatch.setattr(watcher, "_ONCE", 0.05)
+    log = tmp_path / "app.log"
+    log.write_text(TRACE)
+    looking = watcher.Watcher([FollowedFile(log, True)], watcher.to_service("http://127.0.0.1:1", None, None, {}))
+    looking.run(once=True)
+    assert looking.lost == 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ([], "FILE: missing"),
+        (["--once", "nosuch.log"], "nosuch.log: no such file"),
         (["/"], "is a directory"),
         (["/nowhere/at/all"], "no such directory"),
         (["x.log", "--url", "ftp://x"], "--url: expected an address"),

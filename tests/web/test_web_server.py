@@ -186,6 +186,29 @@ def test_wrong_settings_are_told_in_a_line(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("wrong", ["port", "data"])
+def test_a_port_or_data_directory_that_cannot_be_used_is_told_in_a_line_before_anything_starts(tmp_path, wrong):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        (tmp_path / "file").touch()
+        port = str(taken.getsockname()[1]) if wrong == "port" else "0"
+        data = "file" if wrong == "data" else "data"
+        done = subprocess.run(
+            [sys.executable, SCRIPT],
+            cwd=tmp_path,
+            env=environment(tmp_path, port) | {"DEVOPS_AGENT_DATA_DIR": str(tmp_path / data)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("DEVOPS_AGENT_PORT: " if wrong == "port" else "DEVOPS_AGENT_DATA_DIR: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert "serves" not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("host", "local"),
     [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("x", False)],

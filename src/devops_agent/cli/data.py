@@ -63,6 +63,7 @@ def restore(
     from devops_agent import bootstrap
     from devops_agent.jobs import backup as archives
 
+    options.readable(file, "FILE")
     settings = options.settings()
     with terminal.working("verifying"):
         if check:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from devops_agent.cli import options, terminal
-from devops_agent.errors import RequestError
+from devops_agent.errors import ApprovalMismatch, RequestError
 
 if TYPE_CHECKING:
     from devops_agent.jobs.store import JobRow, Jobs
@@ -120,6 +120,7 @@ def job(
     """
     from devops_agent import render, report
 
+    options.one_form(as_json, markdown)
     store = _open()
     found = store.report(name)
     if cause is not None:
@@ -157,7 +158,11 @@ def _decide(name: str, granted: bool, plan: str | None, reason: str, as_json: bo
 
     store = _open()
     mine = store.report(name).incident.source in ("cli", "mcp")
-    decision = store.decide(name, granted, options.user(), reason, plan)
+    try:
+        decision = store.decide(name, granted, options.user(), reason, plan)
+    except ApprovalMismatch:
+        _close_expired(store, name, mine)
+        raise
     if not as_json:
         word = "approved" if decision.granted else "denied"
         terminal.write(f"{name}: {word} by {decision.by}, plan {decision.fingerprint}")
@@ -171,6 +176,18 @@ def _decide(name: str, granted: bool, plan: str | None, reason: str, as_json: bo
     with repair.stopping(name, store, settings):
         found = repair.finish(name, store, worker, asking=False)
     repair.show(name, found, as_json)
+
+
+def _close_expired(store: Jobs, name: str, mine: bool) -> None:
+    """Nobody but the command line goes on with its own jobs: one whose request has expired ends here."""
+    from devops_agent.model import now
+
+    request = store.report(name).attempts[-1].request if store.job(name).waiting == "approval" else None
+    if mine and request is not None and request.expires <= now():
+        from devops_agent import bootstrap
+
+        settings = options.settings()
+        bootstrap.build_worker(settings, store, bootstrap.build_agent(settings)).work_until_answered(name)
 
 
 def _state(row: JobRow) -> str:

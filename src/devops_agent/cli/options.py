@@ -54,6 +54,12 @@ def settings(**given: Any) -> Settings:
     return known
 
 
+def one_form(as_json: bool, markdown: bool) -> None:
+    """Refuse to print two forms at once."""
+    if as_json and markdown:
+        raise RequestError("--markdown: give either --json or --markdown, not both")
+
+
 def source(log: str) -> Path | BinaryIO:
     """Where a log is read from: a file that is there, or standard input."""
     if log == "-":

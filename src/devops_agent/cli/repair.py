@@ -32,6 +32,7 @@ Examples:
   devops-agent handle build.log --dry-run --markdown >> "$GITHUB_STEP_SUMMARY"
 """
 EXIT = {"resolved": 0, "no_failure": 0, "error": 1}
+EXIT_PERSON = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -56,6 +57,7 @@ def handle(
     markdown: options.Markdown = False,
 ) -> None:
     """Diagnose, plan, ask, repair, prove, and undo what did not help."""
+    options.one_form(as_json, markdown)
     settings = options.settings(inventory=inventory, policy=policy, planner=planner)
     chosen = {"yes": yes, "by": f"{options.user()} (--yes)", "dry_run": dry_run, **terms(settings)}
     source = options.source(log)
@@ -105,7 +107,11 @@ def finish(name: str, jobs: Jobs, worker: Worker, asking: bool) -> Report:
 
         terminal.report(render.to_text(found).rstrip("\n"))
         request = found.attempts[-1].request
-        granted = typer.confirm("Carry this plan out?", default=False)
+        try:
+            granted = typer.confirm("Carry this plan out?", default=False)
+        except typer.Abort:  # Ctrl-C or Ctrl-D: said nothing, so it goes on waiting
+            terminal.remark(f"\nnothing was done; {name} goes on waiting for approval")
+            raise typer.Exit(EXIT_PERSON) from None
         jobs.decide(name, granted, options.user(), "at the terminal", request.fingerprint if request else None)
 
 
@@ -152,7 +158,7 @@ def show(name: str, found: Report, as_json: bool, markdown: bool = False) -> Non
         terminal.report(render.to_text(found).rstrip("\n"))
     if found.status == "needs_approval" and as_json:
         terminal.remark(f"approve it with `devops-agent approve {name}`, or deny it with `devops-agent deny {name}`")
-    raise typer.Exit(EXIT.get(found.status, 3))
+    raise typer.Exit(EXIT.get(found.status, EXIT_PERSON))
 
 
 def terms(settings: Settings) -> dict[str, Any]:

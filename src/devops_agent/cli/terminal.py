@@ -115,8 +115,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -
         from rich.table import Table
 
         drawn = Table(title=title or None, header_style="bold", box=None, pad_edge=False)
-        for name in head:
-            drawn.add_column(name)
+        for number, name in enumerate(head):
+            drawn.add_column(name, no_wrap=number == 0)  # what one copies into the next command stays in one piece
         for row in cells:
             drawn.add_row(*(styled(cell) for cell in row))
         console().print(drawn)

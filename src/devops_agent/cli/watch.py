@@ -73,14 +73,17 @@ def watch(
         report = to_service(_address(url), _key(key_file), place, {"host": os.uname().nodename})
     else:
         report = _here(settings, place)
-    sources: list[Source] = [FollowedFile(_followable(each), from_start or once) for each in files or ()]
+    sources: list[Source] = [FollowedFile(_followable(each, once), from_start or once) for each in files or ()]
     if unit:
         sources.append(FollowedUnits(unit))
     watcher = Watcher(sources, report, quiet, longest, cool_down)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: watcher.stop())
-    terminal.remark(f"watching {', '.join(each.name for each in sources)}; end with Ctrl-C")
+    if not once:
+        terminal.remark(f"watching {', '.join(each.name for each in sources)}; end with Ctrl-C")
     watcher.run(once)
+    if once and watcher.lost:
+        raise typer.Exit(1)
 
 
 def _here(settings: Settings, place: str | None) -> Report:
@@ -108,14 +111,17 @@ def _here(settings: Settings, place: str | None) -> Report:
     return report
 
 
-def _followable(path: Path) -> Path:
+def _followable(path: Path, once: bool) -> Path:
     """A file that is there and can be read, or may come yet."""
     if path.is_dir():
         raise RequestError(f"FILE: {path} is a directory; name a file")
     if path.exists():
         return options.readable(path, "FILE")
+    if once:
+        raise RequestError(f"FILE: {path}: no such file")
     if not path.parent.is_dir():
         raise RequestError(f"FILE: {path.parent}: no such directory")
+    terminal.remark(f"{path} is not there yet")
     return path
 
 

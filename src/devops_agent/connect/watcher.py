@@ -19,6 +19,8 @@ POLL_SECONDS = 0.25
 WAITING = 200
 """Failures that wait to be handed on; beyond, new ones are dropped, and that is said."""
 _WAITS = (1.0, 60.0)
+_ONCE = 8.0
+"""Whoever looks once only waits for somebody: a service that is not there is tried for a quarter of a minute."""
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
 
@@ -42,6 +44,9 @@ class Watcher:
         self.sources = [(each, Bursts(each.name, judged, quiet, longest)) for each in sources]
         self.report = report
         self.cool = CoolDown(cool)
+        self.lost = 0
+        """Failures that could not be handed on."""
+        self._once = False
         self._stop = threading.Event()
         self._found: queue.Queue[Failure | None] = queue.Queue(WAITING)
         self._hand = threading.Thread(target=self._hand_on, name="report", daemon=True)
@@ -52,6 +57,7 @@ class Watcher:
 
     def run(self, once: bool = False) -> None:
         """Follow. `once`: only what is there now. At the end what has begun is handed on too, within some seconds."""
+        self._once = once
         self._hand.start()
         try:
             while not self._stop.is_set() and self._hand.is_alive():
@@ -97,15 +103,18 @@ class Watcher:
                     send()
                     break
                 except NotTaken as problem:
-                    if not problem.again:
+                    if not problem.again or (self._once and wait > _ONCE):
+                        self.lost += 1
                         log.error("%s: not taken: %s", failure.source, problem)
                         break
                     log.warning("%s: %s; trying again in %.0f s", failure.source, problem, wait)
                     if self._stop.wait(wait):
+                        self.lost += 1
                         log.error("%s: a failure was not handed on before the end", failure.source)
                         return
                     wait = min(_WAITS[1], wait * 2)
                 except (AgentError, OSError) as problem:
+                    self.lost += 1
                     log.error("%s: a failure could not be worked on: %s", failure.source, problem)
                     break
 

@@ -43,7 +43,10 @@ def decide(connection: Connection, row: RowMapping, fingerprint: str | None, sai
     approved; the first who denies decides. Raises ApprovalMismatch where the decision does not fit.
     """
     if row["status"] != "waiting" or row["waiting"] != "approval":
-        raise ApprovalMismatch(f"{row['id']} does not wait for approval (it is {row['outcome'] or row['status']})")
+        state = (
+            "decided already, and being worked on" if row["status"] == "waiting" else row["outcome"] or row["status"]
+        )
+        raise ApprovalMismatch(f"{row['id']} does not wait for approval (it is {state})")
     stored = StoredJournal(connection, row["id"])
     attempt = [key for key in stored.names() if key.endswith("/request")][-1].removesuffix("request")
     request: ApprovalRequest = revive(stored.get(attempt + "request") or {})
@@ -68,7 +71,7 @@ def _check(job: str, request: ApprovalRequest, fingerprint: str | None, said: De
     if fingerprint is not None and not request.fingerprint.startswith(fingerprint):
         raise ApprovalMismatch(f"{job} waits with another plan: {request.fingerprint}")
     if request.expires <= now():
-        raise ApprovalMismatch(f"the request expired at {request.expires:%Y-%m-%d %H:%M} UTC")
+        raise ApprovalMismatch(f"the request expired at {request.expires:%Y-%m-%d %H:%M} UTC; handle the log again")
 
 
 def _vote(stored: StoredJournal, row: RowMapping, attempt: str, request: ApprovalRequest, decision: Approval) -> bool:

@@ -366,15 +366,16 @@ taken = Table(
 )
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, setting: str = "DEVOPS_AGENT_DATABASE_URL") -> Engine:
     """An engine whose database has all tables, as this version of the code wants them.
 
-    Raises ConfigError where the URL is wrong, its driver is missing, or the database cannot be used or is newer.
+    Raises ConfigError, which names the setting, where the URL is wrong, its driver is missing, or the database cannot
+    be used or is newer.
     """
     engine = make_engine(url)
     try:
         migrations.bring_up(engine, metadata)
     except DBAPIError as error:
         shown = make_url(url).render_as_string(hide_password=True)
-        raise ConfigError(f"DEVOPS_AGENT_DATABASE_URL: {shown} cannot be used: {error.orig}") from None
+        raise ConfigError(f"{setting}: {shown} cannot be used: {error.orig}") from None
     return engine

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import logging
 import os
 import signal
 import socket
 import sys
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from devops_agent.errors import ConfigError
@@ -63,8 +65,11 @@ def serve(settings: Settings, debug: bool = False) -> None:
     app = create_app(settings)
     app.extensions["devops_agent"].check()
     check_keys(settings)
-    _announce(settings)
+    if listening is None:
+        _listen(settings.host, settings.port).close()
+    check_data(settings)
     chosen = options(settings)
+    _announce(settings)
     _gunicorn(app, chosen if listening is None else chosen | {"bind": f"fd://{listening.fileno()}"})
 
 
@@ -133,6 +138,19 @@ def check_keys(settings: Settings) -> None:
         )
 
 
+def check_data(settings: Settings) -> None:
+    """Find out before the first process is started whether what is kept can be kept. Raises ConfigError."""
+    from devops_agent import bootstrap
+
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=settings.data_dir):
+            pass
+    except OSError as error:
+        raise ConfigError(f"DEVOPS_AGENT_DATA_DIR: {settings.data_dir}: {error.strerror or error}") from None
+    bootstrap.open_jobs(settings).engine.dispose()
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address to listen on is reachable from this machine only."""
     if host == "localhost":
@@ -143,15 +161,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _listen(host: str) -> socket.socket:
-    """A socket on a port that is free. Raises ConfigError."""
+def _listen(host: str, port: int = 0) -> socket.socket:
+    """A socket on this port, or on one that is free. Raises ConfigError."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         made = socket.socket(family, kind)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(address)
         made.listen(2048)
     except OSError as error:
-        raise ConfigError(f"DEVOPS_AGENT_HOST: cannot listen on {host}: {error.strerror or error}") from None
+        taken = port and error.errno in (errno.EADDRINUSE, errno.EACCES)
+        field, what = ("PORT", f"{host}:{port}") if taken else ("HOST", host)
+        raise ConfigError(f"DEVOPS_AGENT_{field}: cannot listen on {what}: {error.strerror or error}") from None
     return made
 
 

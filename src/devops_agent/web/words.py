@@ -39,7 +39,8 @@ def command(one: Command) -> str:
             return f"end process {one.pid} ({one.command}): gently, by force after {one.grace:g} s"
         case Wait():
             expected = f" until {' and '.join(one.expect)}" if one.expect else ""
-            return f"look with {call(one.probe, one.args)}{expected}, for at most {one.limit:g} s"
+            limit = f", for at most {one.limit:g} s" if one.limit else ""
+            return f"look with {call(one.probe, one.args)}{expected}{limit}"
         case Call():
             return f"call {call(one.tool, one.args)} of the MCP server {one.server}"
         case _:
