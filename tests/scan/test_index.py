@@ -3,7 +3,8 @@
 import re
 
 from devops_agent.scan import Pattern, Signatures, literals
-from devops_agent.scan.index import SHORT, Index
+from devops_agent.scan.index import Index
+from devops_agent.scan.memory import SHORT
 from devops_agent.scan.text import TESTED
 
 SOURCES = (

@@ -7,7 +7,8 @@ No expression names a project; where one names a tool, that tool's form is its d
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+
+from devops_agent.scan.memory import remembered
 
 _LOCATION = r"[\w@~+./\\-]*[\w+-]\.[A-Za-z]\w{0,7}"
 
@@ -197,13 +198,11 @@ KINDS: dict[str, int] = {name: 1 << number for number, (name, _, _) in enumerate
 _COMPILED = tuple((1 << number, needs, re.compile(form)) for number, (_, needs, form) in enumerate(_FORMS))
 
 
+@remembered
 def kinds(message: str) -> int:
-    """All kinds of one line, as bits. Logs say the same again and again: lines are remembered."""
-    return _kinds(message if len(message) <= 400 else message[:300] + message[-100:])
-
-
-@lru_cache(maxsize=8192)
-def _kinds(message: str) -> int:
+    """All kinds of one line, as bits."""
+    if len(message) > 400:
+        message = message[:300] + message[-100:]
     lower = message.lower()
     found = 0
     for bit, needs, form in _COMPILED:

@@ -6,6 +6,8 @@ import hashlib
 import re
 from collections.abc import Iterable
 
+from devops_agent.scan.memory import remembered
+
 _VARIABLE = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     r"|https?://[^\s'\"<>)\]]+"
@@ -17,6 +19,7 @@ _VARIABLE = re.compile(
 _SPACE = re.compile(r"\s+")
 
 
+@remembered
 def shape(message: str) -> str:
     """The message with numbers, hashes, ids, times, addresses and the folders of paths masked."""
     return _SPACE.sub(" ", _VARIABLE.sub(_mask, message)).strip()

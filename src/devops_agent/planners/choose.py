@@ -11,6 +11,7 @@ from typing import Any
 from devops_agent.model import Hit
 from devops_agent.runbooks.causes import Causes
 from devops_agent.runbooks.lines import compiled
+from devops_agent.scan.memory import remembered
 
 CERTAINTY = {"low": 0.5, "medium": 0.78, "high": 0.95}
 """How often a signature of that confidence is right where it stands at a decisive place."""
@@ -86,7 +87,7 @@ def candidates(hits: Iterable[Hit], runbooks: Mapping[str, Any], causes: Causes,
     """All runbooks that were hit, the best first. `floor`: the least that any place counts (more in pasted lines)."""
     by_runbook: dict[str, list[Hit]] = {}
     for hit in hits:
-        if _FINE.search(hit.text):
+        if _fine(hit.text):
             continue
         if hit.signature in runbooks and hit.pattern < len(runbooks[hit.signature].match.any):
             by_runbook.setdefault(hit.signature, []).append(hit)
@@ -95,6 +96,17 @@ def candidates(hits: Iterable[Hit], runbooks: Mapping[str, Any], causes: Causes,
     return _ordered(found)
 
 
+@remembered
+def _fine(text: str) -> bool:
+    return _FINE.search(text) is not None
+
+
+@remembered
+def _compared(text: str) -> bool:
+    return _COMPARED.search(text) is not None
+
+
+@remembered
 def quiet(text: str) -> bool:
     """Whether a program says this at a level at which it tells of no failure of its own, nor passes on another's."""
     return _QUIET.search(text) is not None and not _LOUD.search(text)
@@ -141,7 +153,7 @@ def _candidate(runbook: Any, hits: list[Hit], floor: float) -> Candidate:
 
 def _score(runbook: Any, hit: Hit, floor: float) -> float:
     weight = hit.weight * (0.4 if quiet(hit.text) else 1.0)
-    if runbook.cause not in _OF_TESTS and _COMPARED.search(hit.text):
+    if runbook.cause not in _OF_TESTS and _compared(hit.text):
         weight *= 0.4
     return CERTAINTY[runbook.strength(hit.pattern)] * (0.25 + 0.75 * max(weight, floor))
 

@@ -14,8 +14,9 @@ from devops_agent.planners import shapes
 from devops_agent.runbooks.lines import compiled
 from devops_agent.runbooks.schema import fact_name
 from devops_agent.scan import Pattern, literals
-from devops_agent.scan.index import Index, remembered
+from devops_agent.scan.index import Index
 from devops_agent.scan.literals import holds
+from devops_agent.scan.memory import remembered
 
 _SHAPES = shapes.ANYWHERE + shapes.DECISIVE
 

@@ -1,34 +1,18 @@
 """Which patterns match a line, for who looks through many short texts: nearly all fall away without being tried.
 
-A pattern is looked for where a line holds a string of its most telling clause. What a line matches depends on the line
-alone, and logs say the same again and again: what was found for short lines may be remembered.
+A pattern is looked for where a line holds a string of its most telling clause.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import TypeVar
 
 from devops_agent.scan.grams import Grams
 from devops_agent.scan.literals import holds, telling
 from devops_agent.scan.pattern import Pattern
 
-R = TypeVar("R")
-
-REMEMBERED = 8192
-"""Lines of which something is remembered."""
-SHORT = 300
-"""Characters of a line that is remembered."""
-
 Clause = tuple[str, ...]
-
-
-def remembered(function: Callable[[str], R]) -> Callable[[str], R]:
-    """The function with a memory of what it said of short lines."""
-    known = lru_cache(REMEMBERED)(function)
-    return lambda line: known(line) if len(line) <= SHORT else function(line)
 
 
 class Index:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devops_agent.scan.index import Index, remembered
+from devops_agent.scan.index import Index
 from devops_agent.scan.literals import holds
+from devops_agent.scan.memory import remembered
 from devops_agent.scan.pattern import Pattern
 from devops_agent.scan.text import TESTED, Text
 
