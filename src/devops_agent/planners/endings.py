@@ -18,7 +18,7 @@ _FAILURE = re.compile(
     r"\bFAIL(?:ED|URE|URES)?\b|\b[1-9]\d* (?:tests? |specs? )?(?:failed|failing|failures?|errors?)\b"
     r"|^not ok (?!.*# TODO)"
     r"|(?:Failures|Errors): [1-9]|exit(?:ed)?(?: with)? (?:code|status) [1-9]|exited with [1-9]|^npm (?:ERR!|error)"
-    r"|^fatal: (?!\[)|\bfailed with [1-9]|\b(?:failed|unreachable)=[1-9]"
+    r"|^panic: (?!.*\[recovered)|^fatal: (?!\[)|\bfailed with [1-9]|\b(?:failed|unreachable)=[1-9]"
     r"|Error \d+$|##\[error\]|[Jj]ob failed"
 )
 """Words with which a tool ends that has found nothing wrong, and those of one that has."""
@@ -40,7 +40,7 @@ _SHORT = 80
 _OVER = re.compile(
     r"(?i)\b(?:finished|completed|done|ended|import(?:ed)?)\W{1,3}(?:\w+ )?(?:successfully|without (?:any )?errors?)"
     r"|\bsuccessfully (?:rolled out|deployed|installed|completed)\b|✓ built in \d|^apply complete!"
-    r"|\bcompiled successfully\b|^done in [\d.]+ ?m?s\b|^status: downloaded newer image\b"
+    r"|\bcompiled successfully\b|^status: downloaded newer image\b"
     r"|\b(?:recovered|reconnected|going on)\b(?!.*\b(?:error|fail))|\bstatus(?: code)?:? (?:0|2\d\d)$"
     r"|\berror count: 0$|\battempt \d+(?:/\d+)?:? (?:succeeded|ok|connected)\b|\bno errors? (?:found|left|any more)\b"
 )
@@ -49,6 +49,7 @@ _OVER = re.compile(
 _GOT_OVER = re.compile(
     r"(?i)\b(?:is|are|became|now) (?:open|ready|up|reachable|healthy|available|online) "
     r"(?:now\b|again\b|after (?:about )?\d+ ?(?:tries|attempts|retries|ms|s\b|sec|min|m\b))"
+    r"|\bwaiting for\b.{1,80}\b(?:ok|done|ready|up)[.!]?$"
     r"|\bconnection (?:was )?re-?established\b|\bre-?connected (?:to|after)\b"
 )
 """What a program says that had waited for something: the refusals before it were only tries."""

@@ -17,6 +17,11 @@ _ENDING = re.compile(r"(?<=[\w)\]}])[.:]+$")
 """What ends a sentence, not a name: `1.2.`, `db.internal.`, `/etc/app:`."""
 _EXACTLY = re.compile(r"^\(?={1,3} ?(?=\d)|^\((?=[\^~<>]?=? ?\d)")
 """`==1.2` and `= 1.2` are the version 1.2; `^1.2` and `>= 1.2` are a range."""
+_NO_HOST = re.compile(
+    r"^(?:v?\d+(?:\.\d+){0,2}|failed|error|address|name|server|host|domain|the|is|not|unknown|null|none|undefined|true|false|http|https|tcp|udp)$",
+    re.IGNORECASE,
+)
+"""What a pattern takes for a host where a message is worded otherwise: numbers, versions and words."""
 _REDACTED = re.compile(r"^[<\[*]+[^>\]]*[>\]*]+$")
 
 
@@ -26,7 +31,7 @@ def facts(hits: Iterable[Hit]) -> dict[str, Any]:
     for hit in hits:
         for group, value in hit.groups.items():
             name, text = fact_name(group), clean(value)
-            if name in FACTS and (len(text) > 1 or text.isdigit()):
+            if name in FACTS and _plausible(name, text):
                 found.setdefault(name, text)
     _from_url(found)
     return found
@@ -43,9 +48,8 @@ def around(
     at = {line for hit in decisive for line in hit.lines}
     others = sorted(excerpt, key=lambda one: min((abs((one.line or 0) - line) for line in at), default=0))
     lines = [one.text[:2000] for one in others]
-    told = {name: text for name, value in named_by(own, lines, found).items() if (text := clean(value))}
-    shapes = beside(found | told, [hit.text for hit in decisive], lines)
-    more = told | {name: text for name, value in shapes.items() if (text := clean(value))}
+    told = _cleaned(named_by(own, lines, found))
+    more = told | _cleaned(beside(found | told, [hit.text for hit in decisive], lines))
     whole = found | more
     _from_url(whole)
     return {name: value for name, value in whole.items() if name not in found}
@@ -66,6 +70,17 @@ def clean(value: str | None) -> str:
             text = text[:-1]
     text = _EXACTLY.sub("", text)
     return "" if _REDACTED.match(text) else text[:500]
+
+
+def _cleaned(found: dict[str, str]) -> dict[str, str]:
+    cleaned = ((name, clean(value)) for name, value in found.items())
+    return {name: text for name, text in cleaned if _plausible(name, text)}
+
+
+def _plausible(name: str, text: str) -> bool:
+    if name == "host" and _NO_HOST.match(text):
+        return False
+    return len(text) > 1 or text.isdigit()
 
 
 def _from_url(found: dict[str, Any]) -> None:

@@ -74,6 +74,8 @@ ANYWHERE: tuple[str, ...] = (
     r"^\s*[\"']?port[\"']?: [\"']?(?P<port>\d{2,5})[\"']?,?\s*$",
     r"^(?:fatal|failed|unreachable): \[(?P<host>[\w.-]{2,253})",
     r"^(?P<host>[\w.-]{2,253}) \| (?:UNREACHABLE|FAILED)",
+    r"^\W{0,4}(?:[\w:., -]{0,40} - )?(?:Host(?: ?[Nn]ame)?|Server|Remote host|Hostname|hostname): {1,8}"
+    r"(?P<host>[a-z0-9][\w-]{0,62}(?:\.[\w-]{1,63}){1,8})\s*$",
     r"^PING (?P<host>[\w.-]{2,253}) \(",
     rf"\bto (?P<host>{_ADDRESS})\b",
     r"^\W{0,4}with (?P<resource>(?:module\.)?[a-z][\w-]{1,60}\.[\w.\[\]\"-]{1,100}),$",
