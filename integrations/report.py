@@ -32,9 +32,16 @@ import uuid
 MOST = 256 << 20
 """Bytes of one log that are read; of a longer one the last so many."""
 INLINE = 8 << 20
-"""Longer logs are sent compressed, as a file."""
+"""Longer logs, and packed ones, are sent compressed, as a file."""
+EXPANDED = 96 << 20
+"""Bytes of a log that a service takes in, once it is expanded (a quarter below what it does unless it is told so)."""
+PACKED = 24 << 20
+"""Bytes of a request, likewise."""
+PACKS = (b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh", b"\xff\xfe", b"\xfe\xff")
+"""How a log begins that is packed, or in a wide encoding: the service reads it as it is."""
 COMMENT = 60_000
 """Characters of a comment; forges take 65,536 and more."""
+NAMELESS = "job"
 FAILED_JOBS = 5
 """At most so many failed jobs of one pipeline are asked about."""
 
@@ -155,7 +162,7 @@ def gitlab_logs() -> list[tuple[str, bytes]]:
 def ask(options: argparse.Namespace, name: str, data: bytes) -> tuple[str, str]:
     """Outcome and report (Markdown) for a log."""
     if not data.strip():
-        raise Trouble(f"the log of {name} is empty")
+        raise Trouble("the log is empty" if name == NAMELESS else f"the log of {name} is empty")
     return asked_service(options, name, data) if options.url else asked_here(data, options.limit)
 
 
@@ -188,7 +195,9 @@ def asked_service(options: argparse.Namespace, name: str, data: bytes) -> tuple[
         if state["status"] == "completed":
             row = state["results"][0]
             text = get(f"{url}/jobs/{row['job_id']}/report.md", headers).decode(errors="replace")
-            return row.get("outcome") or "error", f"{text.rstrip()}\n\n[{row['job_id']}]({url}/dashboard)"
+            return row.get(
+                "outcome"
+            ) or "error", f"{text.rstrip()}\n\n[{row['job_id']}]({url}/dashboard/jobs/{row['job_id']})"
         if time.monotonic() >= deadline:
             raise Trouble(f"no answer within {options.wait:g} s; it goes on at {address}")
         time.sleep(min(pause, max(0.1, deadline - time.monotonic())))
@@ -196,11 +205,15 @@ def asked_service(options: argparse.Namespace, name: str, data: bytes) -> tuple[
 
 
 def sent(url: str, headers: dict[str, str], place: str | None, name: str, data: bytes) -> dict:
-    """The service's answer to a log: as JSON with its labels, a long one as a compressed file."""
-    if len(data) > INLINE:
+    """The service's answer to a log: as JSON with its labels, a long one as a compressed file with them beside it."""
+    if len(data) > INLINE or data.startswith(PACKS):
         mark = uuid.uuid4().hex
-        head = f'--{mark}\r\nContent-Disposition: form-data; name="log"; filename="log.gz"\r\n\r\n'
-        body = head.encode() + gzip.compress(data, 5) + f"\r\n--{mark}--\r\n".encode()
+        given = {"title": name[:200], "labels": json.dumps(labels(name)), **({"place": place} if place else {})}
+        fields = [
+            f'--{mark}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{each}\r\n' for key, each in given.items()
+        ]
+        head = f'--{mark}\r\nContent-Disposition: form-data; name="log"; filename="log"\r\n\r\n'
+        body = ("".join(fields) + head).encode() + packed(data) + f"\r\n--{mark}--\r\n".encode()
         kind, address = f"multipart/form-data; boundary={mark}", "/incidents"
     else:
         item = {"context": data.decode("utf-8", "replace"), "title": name[:200], "labels": labels(name)}
@@ -209,6 +222,18 @@ def sent(url: str, headers: dict[str, str], place: str | None, name: str, data: 
         body, kind, address = json.dumps({"errors": [item]}).encode(), "application/json", "/process_errors_async"
     answer: dict = json.loads(get(url + address, {**headers, "Content-Type": kind}, body))
     return answer
+
+
+def packed(data: bytes) -> bytes:
+    """A log as it goes through the service's door: compressed, and of a very long one only the end."""
+    if data.startswith(PACKS):
+        return data
+    most = EXPANDED
+    while True:
+        body = gzip.compress(data[-most:], 5)
+        if len(body) <= PACKED:
+            return body
+        most = int(most * 0.9 * PACKED / len(body))
 
 
 def labels(name: str) -> dict[str, str]:
@@ -226,7 +251,7 @@ def labels(name: str) -> dict[str, str]:
 
 def job_name() -> str:
     """This job's name, as the forge calls it."""
-    return first("CI_JOB_NAME", "GITHUB_JOB", "JOB_NAME") or "job"
+    return first("CI_JOB_NAME", "GITHUB_JOB", "JOB_NAME") or NAMELESS
 
 
 # Showing

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import importlib.util
 import json
 import os
 import socket
@@ -74,9 +76,30 @@ def test_a_log_too_long_for_json_goes_as_a_file(service) -> None:
     log = b"a line of a long build that went well\n" * 250_000 + LOG
     done = run(*REPORT, "--log", "-", "--url", address(service), log=log)
     assert done.returncode == 0, done.stderr
-    digest = service.backend.jobs.report(service.backend.jobs.list()[0].id).digest
-    assert digest.lines_read == 250_001
-    assert "package.json" in digest.evidence[-1].text
+    report = service.backend.jobs.report(service.backend.jobs.list()[0].id)
+    assert report.digest.lines_read == 250_001
+    assert "package.json" in report.digest.evidence[-1].text
+    assert report.incident.labels["job"] == report.incident.title == "job"
+    assert f"/dashboard/jobs/{report.job}".encode() in done.stdout
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lambda log: log.decode().encode("utf-16")])
+def test_packed_and_wide_logs_are_sent_as_they_are(service, pack) -> None:
+    done = run(*REPORT, "--log", "-", "--url", address(service), "--place", "default", log=pack(LOG))
+    assert done.returncode == 0, done.stderr
+    assert b"package.json" in done.stdout
+    assert service.backend.jobs.report(service.backend.jobs.list()[0].id).incident.place == "default"
+
+
+def test_of_a_log_that_no_service_takes_the_end_is_sent() -> None:
+    spec = importlib.util.spec_from_file_location("report", INTEGRATIONS / "report.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.EXPANDED, module.PACKED = 3 << 20, 1 << 20
+    noise = os.urandom(6 << 20)
+    sent = module.packed(b"\n" + noise + LOG)
+    assert len(sent) <= 1 << 20
+    assert gzip.decompress(sent).endswith(LOG)
 
 
 @pytest.mark.parametrize("kind", ["slow", "500", "garbage"])

@@ -244,6 +244,30 @@ def test_plain_text_and_uploads(shared):
     assert shared.http.post("/incidents", files=[("log", ("a.log", b""))]).status_code == 400
 
 
+def test_what_stands_beside_a_log_that_is_sent_as_it_is(shared):
+    beside = {"title": "nightly", "labels": '{"job": "build", "run": "7"}', "place": "default"}
+    for answer in (
+        shared.http.post("/incidents", files=[("log", ("a.log", b"ERROR one"))], data=beside),
+        shared.http.post("/incidents", content=b"ERROR one", headers={"Content-Type": "text/plain"}, params=beside),
+    ):
+        assert answer.status_code == 202, answer.text
+        assert shared.backend.wait(answer.json()["job_id"], 30)
+        incident = shared.backend.jobs.report(answer.json()["job_id"]).incident
+        assert (incident.title, incident.place, incident.labels) == ("nightly", "default", {"job": "build", "run": "7"})
+    for wrong in ({"place": "nowhere"}, {"labels": "job"}, {"labels": '{"a": 1}'}):
+        answer = shared.http.post("/incidents", files=[("log", ("a.log", b"ERROR one"))], data=wrong)
+        assert answer.status_code == 400
+        assert next(iter(wrong)) in answer.json()["error"]
+
+
+def test_a_browser_is_led_to_the_page_and_a_program_told_what_there_is(shared):
+    person = shared.http.get("/", headers={"Accept": "text/html,*/*"}, follow_redirects=False)
+    assert (person.status_code, person.headers["Location"]) == (302, "/dashboard")
+    program = shared.http.get("/")
+    assert program.status_code == 404
+    assert "available_endpoints" in program.json()
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, lambda data: data.decode().encode("utf-16")])
 def test_packed_and_wide_uploads_are_read(shared, pack):
     data = pack(b"building\nError: listen EADDRINUSE: address already in use :::3000\n")

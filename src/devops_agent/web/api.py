@@ -119,7 +119,10 @@ def process_errors_async() -> ResponseReturnValue:
 @blueprint.post("/incidents")
 @auth.needs("responder")
 def create_incidents() -> ResponseReturnValue:
-    """Accept one log as it is: plain text, or uploaded files. Answers like `/process_errors_async`."""
+    """Accept one log as it is: plain text, or uploaded files. Answers like `/process_errors_async`.
+
+    `place`, `title` and `labels` may stand beside it, as fields of the form or in the address.
+    """
     behind = backend()
     if request.mimetype == "multipart/form-data":
         wanted = [
@@ -175,7 +178,9 @@ def _uploaded(name: str, content: bytes) -> body.Scenario:
     text = backend().unpacked(content)
     if not text.strip():
         raise RequestError("log: empty; expected the text of the failing log")
-    return body.Scenario(text, body.clean(name.replace("\\", "/").rpartition("/")[2])[:300])
+    given = body.beside()
+    named = body.clean(name.replace("\\", "/").rpartition("/")[2])[:300]
+    return given._replace(context=text, title=given.title or named)
 
 
 def _accepted(job_id: str, status: str) -> ResponseReturnValue:

@@ -251,7 +251,7 @@ class Backend:
         incidents = []
         for number, each in enumerate(scenarios):
             if each.place is not None and each.place not in places:
-                known = ", ".join(sorted(places))
+                known = ", ".join(sorted(places if who.places is None else who.places))
                 raise RequestError(f"errors[{number}].place: no place of this name (known: {known})")
             if who.places is not None and (each.place or next(iter(places))) not in who.places:
                 raise Forbidden(f"errors[{number}].place: your key is for {', '.join(sorted(who.places))} only")

@@ -41,6 +41,18 @@ def scenarios(most: int) -> list[Scenario]:
     return wanted
 
 
+def beside() -> Scenario:
+    """What a request says about a log that is sent as it is: `place`, `title` and `labels` (a JSON object), as fields
+    of the form or in the address."""
+    given: dict[str, Any] = {**request.args.to_dict(), **request.form.to_dict()}
+    try:
+        labels = json.loads(given["labels"]) if given.get("labels") else None
+    except (ValueError, RecursionError):
+        raise RequestError("labels: expected a JSON object whose values are strings") from None
+    title, place = text_field(given, "title", 300), text_field(given, "place", 200) or None
+    return Scenario("", title, _labels(labels, "labels"), place)
+
+
 def json_object(optional: bool = False) -> dict[str, Any]:
     """The body as a JSON object; with `optional` no body at all counts as an empty one."""
     raw = content()

@@ -15,7 +15,7 @@ import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from flask import g, request
+from flask import g, redirect, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from devops_agent.errors import AgentError
@@ -115,13 +115,16 @@ def register(app: Flask, details: bool = False) -> None:
         status = error.code or 500
         body: dict[str, Any] = {"error": SENTENCES.get(status, error.name.lower())}
         headers: dict[str, str] = {}
+        if status == 404 and request.path == "/" and "text/html" in request.headers.get("Accept", ""):
+            return redirect("/dashboard")  # a person with a browser
         if status == 404:
             body["available_endpoints"] = endpoints(app)
         elif status == 405 and (allowed := sorted(getattr(error, "valid_methods", None) or ())):
             body["allowed_methods"] = allowed
             headers["Allow"] = ", ".join(allowed)
         elif status == 413:
-            body["error"] += f" (at most {app.config['MAX_CONTENT_LENGTH']} bytes)"
+            most = app.config["MAX_CONTENT_LENGTH"]
+            body["error"] += f" (at most {most} bytes: DEVOPS_AGENT_MAX_BODY_BYTES); send it compressed, or its end"
         return told(body, status, headers)
 
     def unexpected(cause: BaseException) -> ResponseReturnValue:

@@ -29,12 +29,14 @@ def rows(settings: config.Settings) -> list[dict[str, Any]]:
     """Name, meaning, value and default of each setting; of what may hold a secret only that it is set."""
     found = []
     for name, field in type(settings).model_fields.items():
+        if name == "api_key_configured":
+            continue  # found out, not set
         value = getattr(settings, name)
         changed = name in settings.model_fields_set and value != field.get_default(call_default_factory=True)
         shown = settings.url if name == "database_url" else value
         if name == "database_url":
             shown = re.sub(r"://([^:/@]*):[^@]*@", r"://\1:…@", str(shown))
-        elif _SECRET.search(name) and value:
+        elif _SECRET.search(name) and value and not isinstance(value, int | float):
             shown = "set"
         found.append(
             {
