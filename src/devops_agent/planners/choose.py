@@ -11,7 +11,7 @@ from typing import Any
 from devops_agent.model import Hit
 from devops_agent.runbooks.causes import Causes
 from devops_agent.runbooks.lines import compiled
-from devops_agent.scan.memory import remembered
+from devops_agent.scan.memory import remembered, stands
 
 CERTAINTY = {"low": 0.5, "medium": 0.78, "high": 0.95}
 """How often a signature of that confidence is right where it stands at a decisive place."""
@@ -63,6 +63,9 @@ _QUIET = re.compile(
 
 _LOUD = re.compile(r"\b(?:ERROR|FATAL|PANIC|CRITICAL|SEVERE)\b")
 
+_fine = stands(_FINE)
+_compared = stands(_COMPARED)
+
 
 @dataclass
 class Candidate:
@@ -94,16 +97,6 @@ def candidates(hits: Iterable[Hit], runbooks: Mapping[str, Any], causes: Causes,
     found = [_candidate(runbooks[key], own, floor) for key, own in by_runbook.items()]
     _explain(found, causes)
     return _ordered(found)
-
-
-@remembered
-def _fine(text: str) -> bool:
-    return _FINE.search(text) is not None
-
-
-@remembered
-def _compared(text: str) -> bool:
-    return _COMPARED.search(text) is not None
 
 
 @remembered

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from devops_agent.model import Digest
+from devops_agent.scan.memory import stands
 
 _SUCCESS = re.compile(
     r"BUILD SUCCESS|Finished: SUCCESS|Job succeeded|[Bb]uild succeeded|test result: ok|Result: PASS|passed successfully"
@@ -55,6 +56,9 @@ _GOT_OVER = re.compile(
 """What a program says that had waited for something: the refusals before it were only tries."""
 
 
+_failed, _succeeded, _got_over = stands(_FAILURE), stands(_SUCCESS), stands(_GOT_OVER)
+
+
 def went_well(digest: Digest, last_sign: int = 0) -> bool:
     """Whether a short log ends well by its own words, whatever its lines were about (a test of failures, say).
 
@@ -66,13 +70,13 @@ def went_well(digest: Digest, last_sign: int = 0) -> bool:
     at_end = digest.lines_read - (last.line or 0) <= 1
     if at_end and _VERDICT.search(last.text.strip()):
         return not _ruined([one.text.strip() for one in digest.evidence])
-    if any(_FAILURE.search(one.text) for one in digest.evidence):
+    if any(_failed(one.text) for one in digest.evidence):
         return False
     if at_end and _OVER.search(last.text.rstrip()):
         return True
-    if any((one.line or 0) > last_sign and _GOT_OVER.search(one.text) for one in digest.evidence):
+    if any((one.line or 0) > last_sign and _got_over(one.text) for one in digest.evidence):
         return True
-    return any(_SUCCESS.search(one.text) for one in digest.evidence)
+    return any(_succeeded(one.text) for one in digest.evidence)
 
 
 def _ruined(lines: list[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
@@ -23,3 +24,8 @@ def remembered(function: Callable[[str], R]) -> Callable[[str], R]:
 
     told.__doc__ = function.__doc__
     return told
+
+
+def stands(expression: re.Pattern[str]) -> Callable[[str], bool]:
+    """Whether the expression stands in a line, with a memory of the answers."""
+    return remembered(lambda line: expression.search(line) is not None)
