@@ -141,6 +141,12 @@ def test_hits_have_groups_and_see_through_prefixes_and_colours() -> None:
     assert hit.lines == (1,)
 
 
+def test_colours_that_a_viewer_wrote_out_are_no_part_of_a_line() -> None:
+    log = "^[[31mFAIL^[[0m^[[1;31m: test_a (test.test_b)^[[0m"
+    (hit,) = digest(log, r"^FAIL: (?P<test>\w+) \([\w.]+\)$").hits
+    assert hit.groups == {"test": "test_a"}
+
+
 def test_json_lines_are_read_for_message_and_level() -> None:
     log = "\n".join(
         [

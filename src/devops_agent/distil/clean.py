@@ -10,6 +10,8 @@ import re
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)|[()][A-Za-z0-9]|[@-Z\\^_=>78])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _DIRTY = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_WRITTEN_OUT = re.compile(r"\^\[\[[0-9;]{0,16}[mK]")
+"""Colours that a viewer wrote in characters (`^[[31m`)."""
 
 LONGEST = 4000
 """Characters of one line that are looked at: beyond lies minified code or base64."""
@@ -49,6 +51,8 @@ def clean(line: str) -> str:
     """What a terminal would show of one line in the end, cut to `LONGEST` characters from its head and tail."""
     if len(line) > LONGEST:
         line = f"{line[: LONGEST - 1000]} … {line[-900:]}"
+    if "^[[" in line:
+        line = _WRITTEN_OUT.sub("", line)
     if not _DIRTY.search(line):
         return line.rstrip()
     if "\x1b" in line:
