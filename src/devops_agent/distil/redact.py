@@ -12,7 +12,9 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from devops_agent.distil.secrets import KEY_BEGIN, KEY_BODY, KEY_END, RULES, Rule, is_secret
+from devops_agent.distil.following import Expected, expected
+from devops_agent.distil.secrets import KEY, KEY_BEGIN, KEY_BODY, KEY_END, KEY_LINES, RULES, Rule, possible
+from devops_agent.distil.value import is_secret
 from devops_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ _LARGE = 16 << 10
 """Characters from which on a text's lines are sifted before they are looked at."""
 _ESCAPED = re.compile(r"((?:\\+[nrt])+)")
 """Line ends and tabs of a text that stands in a JSON string."""
+_COLOURS = re.compile(r"\x1b\[[0-9;:?]*[A-Za-z]")
 
 
 _IN_FORCE: list[tuple[tuple[re.Pattern[str], ...], set[str]]] = [((), set())]
@@ -76,12 +79,14 @@ class Redactor:
         self._clean = clean if len(self._own) == len(everywhere) else set()
         self._known: dict[str, str] = {}
         self._block = ""
+        self._column = 0
+        self._next: Expected | None = None
         self._strings: tuple[int, Strings] | None = None
 
     def text(self, text: str) -> str:
         """The text with its secrets masked. Lines stay lines: their number does not change."""
         masked = self.piece(text)
-        self._block = ""
+        self._block, self._next = "", None
         return self.again(masked)
 
     def piece(self, text: str) -> str:
@@ -90,32 +95,37 @@ class Redactor:
         if sieve is not None:
             return self._sifted(text.encode("utf-8", "surrogatepass"), sieve)
         lines = text.split("\n")
-        if not self._block and self._clean.issuperset(lines):
+        if not self._open and self._clean.issuperset(lines):
             return text
-        lower = text.lower()
-        rules = [rule for rule in RULES if rule.possible(lower)]
+        rules = possible(text.lower())
         return "\n".join([self._line(line, rules) for line in lines])
 
     def _sieve(self, size: int) -> Sieve | None:
         from devops_agent.distil.sieve import sieve
 
-        return sieve([*(rule.source for rule in RULES), *(own.pattern for own in self._own)], size)
+        return sieve([*(rule.source for rule in RULES), KEY_LINES, *(own.pattern for own in self._own)], size)
+
+    @property
+    def _open(self) -> bool:
+        """Whether a secret goes on in the next line, or may."""
+        return bool(self._block or self._next)
 
     def _sifted(self, raw: bytes, sieve: Sieve) -> str:
-        """The same, where only lines that may hold a secret are looked at. A private key goes on over several lines."""
+        """The same, where only lines that may hold a secret are looked at, and those in which it goes on."""
         done: list[str] = []
-        at = self._rest_of_key(raw, 0, done) if self._block else 0
-        for start, stop in sieve.lines(raw):
+        at = self._rest(raw, 0, done) if self._open else 0
+        for start, stop, numbers in sieve.lines(raw):
             if start < at:
                 continue
+            rules = RULES if max(numbers) >= len(RULES) else [RULES[number] for number in sorted(numbers)]
             done.append(_decoded(raw[at:start]))
-            done.append(self._line(_decoded(raw[start:stop]), RULES))
-            at = self._rest_of_key(raw, stop + 1, done) if self._block else stop
+            done.append(self._line(_decoded(raw[start:stop]), rules))
+            at = self._rest(raw, stop + 1, done) if self._open else stop
         done.append(_decoded(raw[at:]))
         return "".join(done)
 
-    def _rest_of_key(self, raw: bytes, at: int, done: list[str]) -> int:
-        """Mask whole lines from this offset on, as long as a key goes on; where the next line feed or the end is."""
+    def _rest(self, raw: bytes, at: int, done: list[str]) -> int:
+        """Mask whole lines from this offset on, as long as a secret goes on; where the next line feed or the end is."""
         first = at == 0
         while True:
             if not first:
@@ -126,7 +136,7 @@ class Redactor:
             stop = raw.find(b"\n", at)
             stop = len(raw) if stop < 0 else stop
             done.append(self._line(_decoded(raw[at:stop]), RULES))
-            if not self._block or stop == len(raw):
+            if not self._open or stop == len(raw):
                 return stop
             at = stop + 1
 
@@ -182,54 +192,93 @@ class Redactor:
 
     def _line(self, line: str, rules: Sequence[Rule]) -> str:
         """One line. Where nothing had to be masked, that is remembered."""
-        if self._block:
-            return self._whole(line, rules)
+        if self._open:
+            return self._uncoloured(line, rules)
         if line in self._clean:
             return line
-        masked = self._whole(line, rules)
-        if masked == line and len(line) <= _CLEAN_LENGTH and not self._block:
+        masked = self._uncoloured(line, rules)
+        if masked == line and len(line) <= _CLEAN_LENGTH and not self._open:
             if len(self._clean) >= _CLEAN_LINES:
                 self._clean.clear()
             self._clean.add(line)
         return masked
 
+    def _uncoloured(self, line: str, rules: Sequence[Rule]) -> str:
+        """One line; where colours stand in it and something is masked, they are lost."""
+        if "\x1b" not in line:
+            return self._whole(line, rules)
+        plain = _COLOURS.sub("", line)
+        masked = self._whole(plain, rules)
+        return line if masked == plain else masked
+
     def _whole(self, line: str, rules: Sequence[Rule]) -> str:
         """One line; where it holds a text of several lines, as JSON does, each of those too."""
         if "\\" not in line or not _ESCAPED.search(line):
             return self._single(line, rules)
-        if self._block or "-----BEGIN" in line:
+        if self._block or _may_begin(line):
             line = self._key(line)
+            if self._block:
+                return line
         if '"' not in line:
             return self._parts(self._single(line, rules), rules)
         return self._single(self._parts(line, rules), rules)
 
     def _parts(self, line: str, rules: Sequence[Rule]) -> str:
-        if self._block:
-            return line
         return "".join(
             part if number % 2 else self._single(part, rules) for number, part in enumerate(_ESCAPED.split(line))
         )
 
     def _single(self, line: str, rules: Sequence[Rule]) -> str:
-        if self._block or "-----BEGIN" in line:
+        if self._block or _may_begin(line):
             line = self._key(line)
+            if self._block:
+                return line
+        if self._next:
+            line = self._announced(line, rules)
         lower = line.lower()
         for rule in rules:
             if rule.possible(lower):
-                line = rule.expression.sub(partial(self._mask, kind=rule.kind), line)
+                if not rule.kind.startswith("next"):
+                    line = rule.expression.sub(partial(self._mask, kind=rule.kind), line)
+                elif rule.expression.search(line):
+                    self._next = expected(rule.kind, line)
         for own in self._own:
             line = own.sub(lambda found: self._mask(found, "own"), line)
         return line
+
+    def _announced(self, line: str, rules: Sequence[Rule]) -> str:
+        """A line after one that said what stands here."""
+        said, self._next = self._next, None
+        if not said:
+            return line
+        if said.kind == "next-carried":
+            whole = self._single(said.text + line, rules)
+            return whole.removeprefix(said.text) if whole.startswith(said.text) else line
+        span = said.span(line)
+        if not span:
+            self._next = said.later(line)
+            return line
+        start, stop = span
+        if _PLACEHOLDER.search(line[start:stop]):
+            return line
+        return line[:start] + self._placeholder(line[start:stop], "assigned") + line[stop:]
 
     def _mask(self, found: re.Match[str], kind: str) -> str:
         """The match with its group `s` (or all of it, where there is none) replaced."""
         whole = found[0]
         named = "s" in found.re.groupindex
         secret = found["s"] if named else whole
-        if not secret or _PLACEHOLDER.search(secret) or (named and not is_secret(kind, secret)):
+        if not secret or (named and not is_secret(kind, secret)):
+            return whole
+        if "[redacted:" in secret and kind != "cookie":
             return whole
         start = found.start("s") - found.start() if named else 0
-        return whole[:start] + self._placeholder(secret, kind) + whole[start + len(secret) :]
+        if _within_placeholder(found.string, found.start() + start):
+            return whole
+        pieces = _PLACEHOLDER.split(secret)
+        masks = [self._placeholder(each, kind) if len(each) > 2 or len(pieces) == 1 else each for each in pieces]
+        kept = [*_PLACEHOLDER.findall(secret), ""]
+        return whole[:start] + "".join(map("".join, zip(masks, kept, strict=True))) + whole[start + len(secret) :]
 
     def _placeholder(self, secret: str, kind: str) -> str:
         self.counts[kind] += 1
@@ -246,15 +295,27 @@ class Redactor:
             return line
         head, rest = (line[: found.start()], line[found.end() :]) if found else ("", line)
         end = KEY_END.search(rest)
-        if not end and rest.strip() and not KEY_BODY.search(rest):
+        inner = rest if found else line[self._column :]
+        if not end and inner.strip() and not (KEY_BODY.search(rest) or KEY_BODY.search(inner)):
             self._block = ""
             return line
-        if not self._block:
+        if found:
+            self._column = found.start()
             self._block = self._placeholder(f"key {len(self._known)}", "private-key")
         if end:
             placeholder, self._block = self._block, ""
             return head + placeholder + rest[end.end() :]
         return head + self._block
+
+
+def _may_begin(line: str) -> bool:
+    return KEY in line or "Private-Lines" in line
+
+
+def _within_placeholder(line: str, at: int) -> bool:
+    """Whether a place of the line lies within what stands for a secret."""
+    start = line.rfind("[", 0, at + 1)
+    return start >= 0 and line.startswith("[redacted:", start) and line.find("]", start) >= at
 
 
 def _decoded(raw: bytes) -> str:

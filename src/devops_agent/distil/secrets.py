@@ -1,7 +1,8 @@
 # ruff: noqa: E501  expressions are easier to compare on one line each
-"""What secrets look like: by their own form (tokens of vendors, JWTs), or by what stands before them.
+"""What secrets look like: by their own form (`forms.py`: tokens of vendors), or by what stands before them.
 
-Forms are from the vendors' documentation of their token formats. A rule masks its group `s`, or all that it matches.
+A rule masks its group `s`, or all that it matches. A rule of the kind `next` masks nothing: after it, the following line
+holds the secret (`following.py`).
 """
 
 from __future__ import annotations
@@ -9,177 +10,259 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
+from devops_agent.distil.forms import SIGNS, TOKEN, VAGUE
 from devops_agent.scan.literals import holds
 
-KEY_BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
-KEY_END = re.compile(r"-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
+KEY_BEGIN = re.compile(r"-{4,5} ?BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)? ?-{4,5}|Private-Lines: \d+")
+KEY_END = re.compile(r"-{4,5} ?END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)? ?-{4,5}|Private-MAC: [0-9a-f]+")
 KEY_BODY = re.compile(
-    r"[A-Za-z0-9+/=]{16,}|^\s*[A-Za-z0-9+/]{1,76}={0,2}\s*$|\b[A-Za-z0-9+/]{2,76}={1,2}\s*$|^\s*(?:Proc-Type|DEK-Info|Version|Comment): "
+    r"(?:^|[\s\"'|>+=\]]|\\[nr])[A-Za-z0-9+/]{16,}={0,2}(?:\\+[nr]|[\s\"',;+\\}\]])*$"
+    r"|^[\s+>]*=?[A-Za-z0-9+/]{1,76}={0,2}(?:\\+[nr]|[\s\"',;+\\])*$|[\s\"'|>][A-Za-z0-9+/]{2,76}={1,2}(?:\\+[nr]|[\s\"',;+\\])*$|^(?:\\+[nr]|[\s\"',;+\\])+$|[|>\s]=[A-Za-z0-9+/]{4}\s*$"
+    r"|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset): "
 )
-
-_TOKENS = r"""
-  (?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA)[A-Z2-7]{16}
-| gh[pousr]_[A-Za-z0-9]{30,255} | github_pat_\w{40,255}
-| dak_[0-9a-f]{12}_[\w-]{40,60}
-| gl(?:pat|ptt|dt|rt|cbt|imt|agent|soat|ffct|oas)-[\w-]{20,64}
-| xox[abeoprs]-[\w-]{10,250} | xapp-\d-[A-Z0-9]+-\d+-[a-f0-9]+
-| sk-(?:proj-|ant-[a-z0-9]+-|or-v1-|svcacct-|admin-)?[A-Za-z0-9_-]{20,200}
-| (?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,200} | whsec_[A-Za-z0-9+/=]{20,80}
-| AIza[\w-]{35} | ya29\.[\w-]{20,400} | GOCSPX-[\w-]{28} | 1//0[\w-]{30,200}
-| npm_[A-Za-z0-9]{36} | pypi-[A-Za-z0-9_-]{50,300} | rubygems_[a-f0-9]{48} | oy2[a-z0-9]{43}
-| hf_[A-Za-z0-9]{30,60} | r8_[A-Za-z0-9]{37} | gsk_[A-Za-z0-9]{40,60}
-| do[opr]_v1_[a-f0-9]{64} | dckr_(?:pat|oat)_[\w-]{20,60} | dapi[a-f0-9]{32}(?:-\d)?
-| SG\.[\w-]{16,32}\.[\w-]{32,64} | key-[a-f0-9]{32} | re_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,40}
-| \d{8,10}:AA[\w-]{33}
-| shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32} | sq0(?:atp|csp|idp)-[\w-]{22,43} | EAAA[\w-]{60}
-| hv[sbr]\.[\w-]{20,300} | [A-Za-z0-9]{14}\.atlasv1\.[\w-]{60,80} | lin_api_[A-Za-z0-9]{32,48}
-| NRAK-[A-Z0-9]{27} | NRJS-[a-f0-9]{19} | gl(?:sa|c)_[A-Za-z0-9+/_=]{32,200} | sntry[su]_[\w+/=-]{40,300}
-| PMAK-[a-f0-9]{24}-[a-f0-9]{34} | dp\.(?:pt|st|ct|sa)\.[\w.-]{40,70} | AGE-SECRET-KEY-1[A-Z0-9]{58}
-| AKCp[A-Za-z0-9]{60,80} | ATATT3[\w=-]{60,300} | ATBB[A-Za-z0-9]{28,40} | ATCTT3[\w=-]{60,300}
-| HRKU-[\w-]{36,70} | fo1_[\w-]{43} | fm[12][ar]?_[A-Za-z0-9+/=]{60,400} | sbp_[a-f0-9]{40} | vc[pkrai]_[\w]{24,80}
-| pscale_(?:tkn|pw|oauth)_[\w.=-]{32,64} | nfp_[A-Za-z0-9]{36} | CCIPAT_[\w]{20,80} | bk[ua]{2}_[a-z0-9]{40}
-| figd_[\w-]{40} | ntn_[A-Za-z0-9]{40,60} | secret_[A-Za-z0-9]{43} | tskey-[a-z]+-[\w-]{20,80} | EZ[AT]K[A-Za-z0-9]{54}
-| pul-[a-f0-9]{40} | sqp_[a-f0-9]{40} | cmVmdGtuOj[A-Za-z0-9]{40,60}
-| ops_eyJ[\w+/=-]{100,900} | xkeysib-[a-f0-9]{64}-\w{16} | LTAI[A-Za-z0-9]{12,24}
-| t1\.[A-Z0-9a-z_-]+\.[A-Za-z0-9_-]{86} | AQVN[\w-]{35,38} | dt0c01\.[A-Z0-9]{24}\.[A-Z0-9]{64} | cfut_\w{40,60}
-"""
-
-_VAGUE_TOKENS = r"""
-  (?:AC|SK)[a-f0-9]{32} | [MNO][A-Za-z\d_-]{23,27}\.[\w-]{6}\.[\w-]{27,40} | [a-f0-9]{32}-us\d{1,2}
-| pat[A-Za-z0-9]{14}\.[a-f0-9]{64}
-"""
+KEY = "PRIVATE KEY"
+KEY_LINES = r"(?:BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|Private-Lines: )"
+"""What a text with a private key holds, and the same for the sieve."""
 
 _NAME = (
-    r"pass(?:wd|word|phrase|code)?|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|secret[_-]?key|private[_-]?key"
+    r"pass(?:wd|word|phrase|code)?|pwd|pw|secret|token|api[_-]?key|apikey|access[_-]?key|secret[_-]?key|private[_-]?key"
     r"|signing[_-]?key|encryption[_-]?key|master[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|auth[_-]?key|credentials?"
-    r"|auth(?:token)?|jwt|bearer|client[_-]?secret|session[_-]?id|cookie|salt|dsn"
+    r"|auth(?:token)?|jwt|bearer|client[_-]?secret|session[_-]?id|cookie|salt|dsn|requirepass|csrf|webhook|license[_-]?key"
+    r"|pre-?shared-?key|npmAuthIdent|client[_-]key[_-]data|saml(?:request|response)|client[_-]assertion|code[_-]verifier|_session"
+    r"|jsessionid|phpsessid|connect\.sid"
 )
-_END = r"(?=$|[\s,;&)}\]\"'<>|])"
-
-_ASSIGNED = (
-    r"(?<![A-Za-z0-9])(?:[A-Za-z0-9]{1,40}[_.-]){0,6}(?:[a-z0-9]{1,30}(?=[A-Z]))?(?:"
-    + _NAME
-    + r")(?:[_-](?:id|value|key|base|base64|b64|prod|dev|test|staging|live|\d{1,3}))?"
+_SUFFIX = r"(?:[_-](?:id|value|key|data|hash|base|base64|b64|str|string|plain|hex|prod|dev|test|staging|live|new|old|admin|root|user|db|default|\d{1,3}))?"
+_ASSIGNED = r"(?:" + _NAME + r")" + _SUFFIX
+_WHOLE = r"[\w.-]{0,80}?" + _ASSIGNED
+"""A name behind anything, and with what stands before it."""
+_QUOTE = r"\\{0,7}[\"'`]"
+_TO_QUOTE = r"(?P<s>(?:(?!(?P=q))(?:\\.|[^\r\n])){3,4000}?)(?=(?P=q))"
+_BARE = r"(?P<s>[^\s\"'`]{3,4000}?)(?=[,;:)]*(?:[\s\"'`]|$))"
+_WEAK = (
+    r"(?:(?<![\w.-])|(?<=\s-)|(?<=\s--)|(?<=\s-[DP]))(?![\w.-]{0,60}(?:cache|restore|primary|public|foreign|sort|partition|object|index|host|row|group|known|lookup|idempot|package))"
+    r"_?(?:(?:[A-Za-z0-9]{1,40}[_.-]){1,6}(?:key|pat|sid|login|session)|\$?[a-z0-9]{0,30}(?:[a-z]Key|sessionid)|session|totp|otp|encoded)"
 )
+_OPTION = (
+    r"(?:password|passwd|pass|pwd|passphrase|token|secret|api-?key|access-?key|secret-?key|auth-?key|auth-?token|client-?secret|passin|passout"
+    r"|storepass|keypass|credentials|pat|(?:deploy|encryption|license|hmac|webhook|ssh|service|app|master|shared|signing|secret|account|storage|host)-key|(?:rpc|webhook|shared|hmac)-secret)"
+)
+_TOOLS = (
+    r"sshpass|plink|pscp|docker login|podman login|buildah login|helm registry login|az login|az sql|oc login|cf login|crane auth login"
+    r"|ibmcloud login|twine|poetry publish|security (?:unlock-keychain|import|create-keychain|set-key-partition-list)|altool|signtool|ldap[a-z]{3,8}|psql|mongo(?:sh|dump|restore|export|import)?|sqlcmd|bcp"
+    r"|7z|rar|unrar|kinit|cqlsh|influx|rabbitmqadmin|ncftpput|useradd|usermod|snowsql|nuget"
+)
+_BODY = r"(?P<s>[^\s\"';|]{2,4000})"
 
 _RULES: tuple[tuple[str, str], ...] = (
-    ("token", (r"(?x)(?<![A-Za-z0-9_/+-])(?:" + _TOKENS + r")(?![A-Za-z0-9])")),
-    ("token", (r"(?x)(?<![A-Za-z0-9_/+-])(?:" + _VAGUE_TOKENS + r")(?![A-Za-z0-9])")),
-    ("token", (r"\bbot(?P<s>\d{8,10}:AA[\w-]{33})(?![A-Za-z0-9])")),
-    ("jwt", (r"(?<![\w-])eyJ[\w-]{8,2000}\.[\w-]{4,4000}(?:\.[\w-]{4,2000}){0,3}")),
-    ("webhook", (r"https://hooks\.slack\.com/(?:services|workflows)/(?P<s>[\w/]{20,120})")),
-    ("webhook", (r"https://(?:\w+\.)?discord(?:app)?\.com/api/webhooks/(?P<s>\d{10,22}/[\w-]{40,90})")),
-    ("webhook", (r"https://[\w-]+\.webhook\.office\.com/webhookb2/(?P<s>[\w@/-]{40,300})")),
+    ("token", TOKEN),
+    ("token", VAGUE),
+    ("token", r"\bbot(?P<s>\d{8,10}:AA[\w-]{33})(?![A-Za-z0-9])"),
+    ("jwt", r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{4,4000}(?:\.[\w-]{4,4000}){0,3}"),
+    ("webhook", r"https://hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/(?P<s>[\w/]{20,120})"),
+    ("webhook", r"https://(?:\w+\.)?discord(?:app)?\.com/api/(?:v\d+/)?webhooks/(?P<s>\d{10,22}/[\w-]{40,90})"),
+    (
+        "webhook",
+        r"https://(?:[\w-]+\.webhook\.office\.com/webhookb2|outlook\.office(?:365)?\.com/webhook)/(?P<s>[\w@/-]{40,300})",
+    ),
     (
         "url",
-        (
-            r"(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@'\"<>]{0,100}:(?P<s>[^\s@'\"<>/]{1,200}|[^\s@'\"<>]{1,200}(?=@[\w.-]+[:/]))@"
-        ),
+        r"(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s:/'\"<>\[\]]{0,100}:(?!\d{1,5}/)(?P<s>[^\s'\"<>/]{1,4000}|[^\s@'\"<>]{1,200}(?=@[\w.-]+[:/]))@(?=[\w\[%(-])",
     ),
-    ("url", (r"(?i)\bhttps?://(?P<s>[A-Za-z0-9_-]{20,255})@[\w.-]+")),
+    (
+        "url",
+        r"(?i)\bhttps?://(?:[^\s/:@'\"<>]{0,100}:)?(?P<s>(?=[\w-]{0,200}\d)[\w-]{20,255})(?::[^\s/@'\"]{0,80})?@[\w.-]+",
+    ),
     (
         "query",
-        (
-            r"(?i)[?&;](?:[\w-]{0,30}(?:token|secret|password|passwd|pwd|api[_-]?key|apikey|signature|credential|auth|sig|access[_-]?key)|x-amz-[\w-]*(?:signature|token|credential)|key|code|sas)=(?P<s>[^\s&\"'<>#]{6,4000})"
-        ),
+        r"(?i)(?:[?&;#]|%26|%3f)(?:(?:[\w-]{0,30}(?:token|secret|password|passwd|pass|pwd|api[_-]?key|apikey|signature|credential|auth|sig|access[_-]?key|verifier|assertion|saml\w{7,8})|x-(?:amz|goog)-[\w-]*(?:signature|token|credential)|key|code|sas)(?:=|%3d)|(?:hmac|sign|ticket|session|sid|appid|hapikey|[a-z]+-key|\w{0,20}sessionid)=(?=[^\s&\"'<>#]{16}))(?P<s>[^\s&\"'<>#]{3,8000})",
     ),
     (
         "header",
-        (
-            r"(?i)\b(?:proxy-)?authorization\b[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256|key)\s+)?(?P<s>[^\s\"',;]{6,4000})"
-        ),
+        r"(?i)\b(?:proxy-)?authorization\b\\{0,7}[\"']?\s{0,3}(?::|=>|=|,)\s{0,3}[\[({\\\"']{0,6}(?:(?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256|key)\s+|[a-z][\w.-]{1,24}\s+(?=\S{0,200}\d|\S{20}))?(?:[\w-]{2,20}=\\{0,7}[\"']?)?(?P<s>[^\s\"',;\\\])}=][^\s\"',;\\\])}]{5,8000})",
+    ),
+    ("header", r"\b(?:[Bb]earer|BEARER|Basic|BASIC|basic)\s+(?P<s>(?=\S{0,100}\d)[A-Za-z0-9+/_.~-]{12,8000}={0,2})"),
+    (
+        "header",
+        r"(?i)\b(?:signature|oauth_signature|response|mac|hmac|sentry_key|cnonce)\s?=\s?\\{0,7}[\"']?(?P<s>(?=[^\s\"',]{0,60}\d)[A-Za-z0-9+/%_-]{20,1000}={0,2})",
+    ),
+    (
+        "cookie",
+        r"(?i)\b(?:set-cookie|cookies?)\\{0,7}[\"']?\s{0,3}[:=]\s{0,3}[\[({\\\"']{0,6}(?:[\w.-]{1,60}[\"']?\s?[:=]\s?[\"']?)?(?P<s>[^\r\n\"'\\]{6,8000})",
     ),
     (
         "header",
-        (r"\b(?:[Bb]earer|BEARER|Basic|BASIC)\s+(?P<s>(?=\S{0,100}\d)[A-Za-z0-9+/_.~-]{16,4000}={0,2})"),
-    ),
-    ("header", (r"(?i)\b(?:set-cookie|cookie)[\"']?\s{0,3}:\s{0,3}[\"']?(?P<s>[^\r\n\"']{6,4000})")),
-    (
-        "header",
-        (
-            r"(?i)\b(?:x-[\w-]{0,30}(?:key|token|secret|auth|signature)|private-token|job-token|ocp-apim-subscription-key|api-key|x-vault-token|dd-api-key|circle-token)[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?P<s>[^\s\"',;]{6,4000})"
-        ),
+        r"(?i)\b(?:x-[\w-]{0,30}(?:key|token|secret|auth|signature(?:-256)?|team)|private-token|job-token|ocp-apim-subscription-key|api-key|dd-api-key|dd-application-key|fastly-key|circle-token)\\{0,7}[\"']?\s{0,3}[:=]\s{0,3}[\[({\\\"']{0,6}(?:[a-z]{1,10}\d{0,3}=)?(?P<s>[^\s\"',;\\\])}]{6,8000})",
     ),
     (
         "password",
-        (
-            r"(?i)(?:--?|/)(?:[a-z0-9]{1,30}-){0,3}(?:password|passwd|pass|pwd|passphrase|token|secret|api-?key|access-?key|secret-?key|auth-?token|client-?secret|passin|passout|storepass|keypass|credentials?)(?:[= ]|\s{1,3})(?:pass:)?[\"']?(?P<s>[^\s\"',;]{3,400})"
-        ),
+        r"(?i)(?<![\w/-])(?:--?|/)(?:[a-z0-9][a-z0-9-]{0,60}?)?"
+        + _OPTION
+        + r"(?:=|\s{1,3}|(?P<e>\\{0,7}[\"'])(?:,\s{0,3}|\s)(?=(?P=e)))(?:pass:)?(?P<q>"
+        + _QUOTE
+        + r")(?:pass:)?"
+        + _TO_QUOTE,
     ),
     (
         "password",
-        (
-            r"\b(?:mysql|mysqldump|mysqladmin|mariadb|mysqlimport|mysqlcheck)\b[^|;\n]{0,200}?\s-p(?P<s>[^\s\"';|]{3,200})"
-        ),
+        r"(?i)(?<![\w/-])(?:--?|/)(?:[a-z0-9][a-z0-9-]{0,60}?)?" + _OPTION + r"(?:=|\s{1,3})(?:pass:)?" + _BARE,
     ),
     (
         "password",
-        (
-            r"\b(?:sshpass|docker login|podman login|helm registry login|az login|htpasswd|twine|ldapsearch|psql|mongo(?:sh|dump)?|sqlcmd|7z|zip|unzip|kinit)\b[^|;\n]{0,200}?\s-[pPwW]\s?[\"']?(?P<s>[^\s\"';|-][^\s\"';|]{2,200})"
-        ),
-    ),
-    ("password", (r"\bredis-cli\b[^|;\n]{0,200}?\s(?:-a|--pass)\s?[\"']?(?P<s>[^\s\"';|]{3,200})")),
-    (
-        "password",
-        (
-            r"\b(?:curl|wget|http|https)\b[^|;\n]{0,400}?\s(?:-u|--user|--proxy-user|-a)\s?[\"']?[^\s:\"']{1,80}:(?P<s>[^\s\"'@]{2,200})"
-        ),
+        r"\b(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump|mysqlimport|mysqlcheck)\b[^|;\n]{0,300}?\s(?:-p|password\s+)[\\\"']{0,4}(?P<s>[^\s\"';|\\]{3,200})",
     ),
     (
         "password",
-        (r"(?i)\bidentified\s+(?:with\s+\w+\s+)?by\s+(?:password\s+)?['\"](?P<s>[^'\"]{2,200})['\"]"),
+        r"\b(?:"
+        + _TOOLS
+        + r")\b[^|;\n]{0,300}?\s[\\\"']{0,4}(?:-[pPwW]|-pw|/p)(?:[\\\"']{1,4},)?\s?[\\\"']{0,4}(?P<s>[^\s\"';|\\/-][^\s\"';|\\]{2,4000})",
     ),
-    ("password", (r"(?i)\bpassword\s+(?:is|was)\s+[\"'`]?(?P<s>[^\s\"'`]{6,200})")),
+    ("password", r"\b(?:zip|unzip)\b[^|;\n]{0,200}?\s-P\s?[\"']?" + _BODY),
+    ("password", r"\bredis-cli\b[^|;\n]{0,200}?\s(?:-a|--pass)\s?[\"']?" + _BODY),
     (
         "password",
-        (
-            r"\b(?:ENV|ARG)\s+(?:[A-Z0-9]{1,30}_){0,6}(?:PASS(?:WD|WORD)?|SECRET(?:_KEY)?|TOKEN|API_?KEY)\s+[\"']?(?P<s>[^\s\"'=]{4,200})"
-        ),
+        r"(?:\b(?:curl|wget|http|https|xh)\b[^|;\n]{0,400}?\s(?:-u|-U|--user|--proxy-user|-a|--auth)|\s[\\\"']{0,4}(?:-auth|-u|--(?:src-|dest-)?creds))(?:[\\\"']{1,4},\s?|[= ])?[\\\"']{0,4}[^\s:\"'=]{1,80}:(?P<s>[^\s\"'\\]{2,200})",
     ),
-    ("password", (r"\bmachine\s+\S{1,200}\s+login\s+\S{1,100}\s+password\s+(?P<s>\S{2,200})")),
-    ("password", (r"\b[\w.-]{1,100}:\d{4,5}:[\w*-]{1,60}:[\w*-]{1,60}:(?P<s>[^\s:'\"]{4,200})$")),
-    ("password", (r"\b\w{1,40}/(?P<s>[^\s/@\"']{4,100})@(?://)?[\w.-]{3,80}:\d{2,5}[/:]\w+")),
+    (
+        "password",
+        r"\bhtpasswd\s+(?:-[A-Za-z]+\s+)*?(?:-[A-Za-z]*n[A-Za-z]*\s+(?:-[A-Za-z]+\s+)*|-[A-Za-z]*b[A-Za-z]*\s+(?:-[A-Za-z]+\s+)*\S+\s+)\S+\s+[\"']?"
+        + _BODY,
+    ),
+    ("password", r"\bopenssl\b[^|;\n]{0,300}?\s(?:-[kK]|passwd\s+-\d)\s+[\"']?(?P<s>[^\s\"';|-][^\s\"';|]{2,400})"),
+    (
+        "password",
+        r"\b(?:cargo login|wandb login|vault login|vault operator unseal|snyk auth|ngrok (?:config add-)?auth-?token|nuget setApiKey|rabbitmqctl (?:add_user|change_password) \S+|composer config [^|;\n]{0,60}(?:http-basic\.\S+ \S+|github-oauth\.\S+)|poetry config (?:http-basic\.\S+ \S+|pypi-token\.\S+)|bundle config (?:set )?(?:--\w+ )?\S+\.\S+|net use [^|;\n]{0,80}/user:\S+|net user \S+|oathtool [^|;\n]{0,40}-b|bash\S*\) -t|codecov\S* [^|;\n]{0,60}-t|anaconda -t|rootpw --\w+|requirepass|Unseal Key \d+:|New value:|lftp -u \w+,|smbclient\b[^|;\n]{0,80} -U \w+%|ftp -n; user \w+)[ =]?[\"']?(?P<s>[^\s\"';|-][^\s\"';|]{4,400})",
+    ),
+    (
+        "password",
+        r"(?i)\b(?:configure set|config set|env set|secret set|setx)\s+"
+        + _WHOLE
+        + r"(?: (?:-b|--body))?\s+[\"']?"
+        + _BODY,
+    ),
+    (
+        "password",
+        r"\becho\s+(?:-\w\s+)?[\\\"']{0,4}(?P<s>[^\s\"'|\\]{3,})[\\\"']{0,4}\s*\|\s*(?:sudo\s+)?(?:docker|podman|helm|-S|passwd|chpasswd|kinit|gh|glab|az|base64 -d|cryptsetup|gpg|aws)\b",
+    ),
+    ("password", r"\b(?:login|auth|kinit|passwd|chpasswd|sudo)\b[^\n|;]{0,80}<<<\s*[\\\"']{0,4}" + _BODY),
+    (
+        "password",
+        r"(?i)\b(?:identified\s+(?:with\s+\w+\s+)?by\s+(?:password\s+)?|[a-z]{0,20}(?:password|passphrase|passwd|secret(?=['\"] *\)))(?:\s*=)?\s{0,3}\(?|ConvertTo-SecureString\s+|send\s+(?=\\*\"\S+\\r))(?P<q>\\{0,7}['\"])(?P<s>[^'\"\\\s]{3,200})(?=(?P=q)|\\r)",
+    ),
+    ("password", r"\bPSCredential\(\s*['\"][^'\"]+['\"],\s*['\"](?P<s>[^'\"]{3,200})"),
+    (
+        "password",
+        r"(?i)\bpassword\s+(?:is|was|(?:was |has been )?(?:set|reset|changed) to|\w+ =)\s{0,2}:?\s{0,2}[\"'`]?(?P<s>(?=[^\s\"'`]{0,60}[0-9!@#$%^&*])[^\s\"'`]{6,200})",
+    ),
+    (
+        "password",
+        r"\b(?:ENV|ARG)\s+(?:[A-Za-z0-9]{1,30}_){0,6}(?:PASS(?:WD|WORD|PHRASE)?|PW|PWD|SECRET|CREDENTIALS|TOKEN|SALT|[A-Z]{2,10}_?KEY)(?:_[A-Z0-9]{1,12}){0,2}\s+[\"']?(?P<s>[^\s\"'=]{4,200})",
+    ),
+    ("password", r"\bmachine\s+\S{1,200}\s+login\s+\S{1,100}\s+password\s+(?P<s>\S{2,200})"),
+    (
+        "password",
+        r"(?:\b(?:login|user(?:name)?)\s+\S{1,80}\s+|^|\s{2})password\s+(?P<s>(?=\S{0,100}\d)\S{5,200})(?=\s*$|\s+\w+\s*$)",
+    ),
+    (
+        "password",
+        r"(?<![\w/])[\w.*-]{1,100}:(?:\d{4,5}|\*):[\w*-]{1,60}:[\w*-]{1,60}:(?P<s>[^\s:'\"\\]{4,200})(?=[\s\\\"']|$)",
+    ),
+    ("password", r"\b\w{1,40}/(?P<s>[^\s/@\"']{4,100})@(?://)?[\w.-]{3,80}:\d{2,5}[/:]\w+"),
+    (
+        "password",
+        r"(?:jdbc:oracle:\w+:|\b(?:sqlplus|expdp|impdp|sqlldr)\s+(?:-\w\s+)*)\w{1,40}/(?P<s>[^\s/@\"']{3,100})@",
+    ),
+    ("password", r"\b[\w.-]{1,60}:(?P<s>[^\s:/@\"']{3,200})@(?:tcp|udp|unix)\("),
     (
         "quoted",
-        (
-            r"(?i)"
-            + _ASSIGNED
-            + r"\\?[\"']?\]?\s{0,8}(?::=|=>|==?|:)\s{0,8}(?:[bru]?)(?P<q>\\?[\"'`])(?P<s>[^\"'`\\\r\n]{3,400}?)(?P=q)"
-        ),
+        r"(?i)"
+        + _ASSIGNED
+        + r"(?:\\{0,7}[\"'])?\]?\s{0,8}(?::=|=>|\|\|=|==?|:|,(?<=[\"'],))\s{0,8}(?:[bru]?)(?P<q>"
+        + _QUOTE
+        + r")"
+        + _TO_QUOTE,
     ),
+    ("quoted", r"(?i)pass(?:word|wd|phrase)?\(\\{0,7}[\"'](?P<s>[^\"'\s\\]{4,200})(?=\\{0,7}[\"'])"),
+    (
+        "quoted",
+        r"(?i)\b(?:name|key|property)\\{0,7}[\"']?\s{0,3}[:=]\s{0,3}\\{0,7}[\"']"
+        + _WHOLE
+        + r"\\{0,7}[\"'](?:[^\n>]{0,60}?\bvalue\\{0,7}[\"']?\s{0,3}[:=]\s{0,3}(?P<q>\\{0,7}[\"'])|\s{0,3}(?P<x>>))(?P<s>(?:(?!\\{0,7}[\"'<](?:[\s/},)<]|$))[^\n<]){3,4000})",
+    ),
+    (
+        "element",
+        r"(?i)<(?:\w{1,20}:)?(?:"
+        + _WHOLE
+        + r"(?:\s[^<>\n]{0,80})?|key>"
+        + _WHOLE
+        + r"</key>\s{0,9}<string)>(?P<s>[^<>\s]{3,8000})(?=<)",
+    ),
+    ("assigned", r"(?i)PWD=\{(?P<s>[^{}\r\n]{3,200})\}"),
     (
         "assigned",
-        (r"(?i)" + _ASSIGNED + r"[\"']?\s{0,2}(?P<o>=|:=|=>)\s{0,2}(?P<s>[^\s\"'`,;&<>()\[\]{}|]{3,400})"),
+        r"(?i)(?:^|[\s\"'])" + _WHOLE + r"=(?P<s>(?:(?![,;&]\s?[\w.-]{1,40}=)[^\s\"'`<>]){3,4000})(?=\s*$|[\"'])",
+    ),
+    ("assigned", r"(?i)" + _ASSIGNED + r"[\"']?\s{0,2}(?P<o>=|:=|=>)\s{0,2}(?P<s>[^\s\"'`,;&<>()\[\]{}|]{3,4000})"),
+    (
+        "named",
+        r"(?i)"
+        + _ASSIGNED
+        + r"[\"']?\]?\s{0,8}(?::|=>)\s{1,12}(?P<s>[^\s\"'`,;<>()\[\]{}|\\]{3,4000})(?=\s*$|[,;})\]\"'\\]|\s+[#/]|\s+[\w.-]+\s*[:=])",
+    ),
+    (
+        "strong",
+        r"(?i)" + _ASSIGNED + r"[\"']?\s{0,8}:\s{1,12}(?P<s>[^\s\"'`,;\\]{8,400})(?=\s*$|[,;})\]\"'\\]|\s+[#/])",
     ),
     (
         "named",
-        (
-            r"(?i)"
-            + _ASSIGNED
-            + r"[\"']?\s{0,8}:\s{1,12}(?P<s>[^\s\"'`,;<>()\[\]{}|]{3,400})(?=\s*$|[,;}]|\s+[\w.-]+\s*[:=])"
-        ),
-    ),
-    (
-        "named",
-        (
-            r"(?:^|[\s,{;])(?:[A-Z0-9]{1,30}_){0,6}"
-            r"(?:PASS(?:WD|WORD|PHRASE)?|PWD|SECRET|TOKEN|(?:API|ACCESS|SECRET|PRIVATE)_?KEY)(?:_[A-Z0-9]{1,12}){0,2}"
-            r":(?P<s>[^\s\"'`,;<>()\[\]{}|]{6,400})"
-        ),
+        r"(?:^|[\s,{;])(?:(?:[A-Z0-9]{1,30}_){0,6}"
+        r"(?:PASS(?:WD|WORD|PHRASE)?|PWD|SECRET|TOKEN|(?:API|ACCESS|SECRET|PRIVATE)_?KEY)(?:_[A-Z0-9]{1,12}){0,2}|[Pp]ass(?:word|wd)?)"
+        r"::?(?P<s>[^\s\"'`,;<>()\[\]{}|:][^\s\"'`,;<>()\[\]{}|]{5,400})",
     ),
     (
         "password",
-        (
-            r"(?i)(?:^|[\s\"'{,_-])pass(?:word|wd|phrase)[\"']?\s{0,4}:\s{1,6}(?P<s>[^\s\"'`,;<>()\[\]{}|]{6,400})(?=\s*$|,)"
-        ),
+        r"(?i)(?:^|[\s\"'{,_-])pass(?:word|wd|phrase)[\"']?\s{0,4}:\s{1,6}(?P<s>[^\s\"'`,;<>()\[\]{}|]{6,400})(?=\s*$|,)",
     ),
-    ("base64", (r"\\?\"auth\\?\"\s*:\s*\\?\"(?P<s>[A-Za-z0-9+/]{8,400}={0,2})\\?\"")),
-    ("base64", (r"\b_auth(?:Token)?\s*=\s*[\"']?(?P<s>[^\s\"']{8,400})")),
+    (
+        "keyed",
+        r"(?i)" + _WEAK + r"\\{0,7}[\"']?\s{0,4}(?::|=>|=)\s{0,4}\\{0,7}[\"']?(?P<s>[A-Za-z0-9+/_=.%~-]{16,4000})",
+    ),
+    ("strong", r"(?i)" + _ASSIGNED + r"\s{2,40}(?P<s>[^\s\"'`,;\\]{8,400})(?=\s*$|[\\\"'])"),
+    (
+        "strong",
+        r"(?<![\w.-])(?![\w.-]{0,60}(?:CACHE|RESTORE|PRIMARY|PUBLIC|SORT|PARTITION))(?:[A-Z0-9]{1,30}_){1,6}(?:KEY|PAT|PW|AUTH)[\\\"']{0,4}\s{0,2}[:=]\s{0,2}[\\\"']{0,4}(?P<s>[^\s\"'`,;&|\\]{7,400})",
+    ),
+    (
+        "strong",
+        r"(?i)\b(?:pass(?:word|phrase)|(?:api|access|secret|client|auth|private)\s(?:access\s)?(?:key|secret|token))\b[^\n:=]{0,60}[:=]\s{1,4}(?P<s>[^\s\"'`\\]{6,400})(?=[\s\\\"']|$)",
+    ),
+    (
+        "password",
+        r"\bBUNDLE_[A-Z0-9_]{1,60}__[A-Z]{2,20}[\"']?\s{0,2}[:=]\s{0,2}[\\\"']{0,4}(?P<s>[^\s\"':]{4,80}:[^\s\"'\\]{4,80})",
+    ),
+    (
+        "strong",
+        r"(?i)(?:variable=" + _WHOLE + r"\]|\bname=" + _WHOLE + r"::)(?P<s>[^\s\"']{3,400})",
+    ),
+    ("keyed", r"\\{0,7}\"(?:d|p|q|dp|dq|qi|k)\\{0,7}\"\s{0,3}:\s{0,3}\\{0,7}\"(?P<s>[\w-]{20,2000})(?=\\{0,7}\")"),
+    ("base64", r"\\{0,7}\"auth\\{0,7}\"\s*:\s*\\{0,7}\"(?P<s>[A-Za-z0-9+/]{8,8000}={0,2})(?=\\{0,7}\")"),
+    ("base64", r"\b_auth(?:Token)?\s*=\s*[\"']?(?P<s>[^\s\"']{8,400})"),
+    (
+        "next-value",
+        r"(?i)\b(?:name|key)\\{0,7}[\"']?\s{0,3}[:=]\s{0,3}[\"']?" + _WHOLE + r"[\"']?\s{0,3},?\s*$|\"keyName\"",
+    ),
+    ("next-block", r"(?i)" + _ASSIGNED + r"[\"']?\s{0,3}:\s{0,3}[|>][+-]?\d?\s*$"),
+    ("next-argument", r"(?i)(?:^|[\s\"'\[])--?[a-z0-9-]{0,60}?" + _OPTION + r"[\"']?,?\s*\\?\s*$"),
+    ("next-prompt", r"(?i)\bpass(?:word|phrase)\b[^\n:]{0,60}:\s*$"),
+    (
+        "next-carried",
+        r"\b(?:mysql\w*|mariadb|curl|wget|docker|podman|sshpass|psql|helm|twine|ldap\w+|sqlcmd|redis-cli|htpasswd|openssl|az|oc|skopeo)\s[^\n]*\\\s*$",
+    ),
 )
 
 _NAMES = (
     "pass",
     "pwd",
+    "pw",
     "secret",
     "token",
     "key",
@@ -191,96 +274,121 @@ _NAMES = (
     "cookie",
     "salt",
     "dsn",
+    "csrf",
+    "webhook",
+    "saml",
+    "assertion",
+    "verifier",
+    "sid",
 )
 _SIGNS = ("=", ":")
-_FORMS = (
-    "akia", "asia", "aroa", "aida", "abia", "acca", "dak_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat", "glpat-", "glptt-",
-    "gldt-", "glrt-", "glcbt-", "glimt-", "glagent-", "glsoat-", "glffct-", "gloas-", "xox", "xapp-", "sk-", "sk_", "rk_", "pk_",
-    "whsec_", "aiza", "ya29.", "gocspx-", "1//0", "npm_", "pypi-", "rubygems_", "oy2", "hf_", "r8_", "gsk_", "_v1_", "dckr_",
-    "dapi", "sg.", "key-", "re_", ":aa", "shpat_", "shpca_", "shppa_", "shpss_", "sq0", "eaaa", "hvs.", "hvb.", "hvr.", "atlasv1",
-    "lin_api_", "nrak-", "nrjs-", "glsa_", "glc_", "sntry", "pmak-", "dp.pt.", "dp.st.", "dp.ct.", "dp.sa.", "age-secret", "akcp",
-    "atatt3", "atbb", "atctt3", "hrku-", "fo1_", "fm1", "fm2", "sbp_", "vcp_", "vck_", "vcr_", "vca_", "vci_", "pscale_", "nfp_",
-    "ccipat_", "bkua_", "bkaa_", "bkpa_", "figd_", "ntn_", "secret_", "tskey-", "eztk", "ezak", "pul-", "sqp_", "cmvmdgtuoj",
-    "ops_eyj", "xkeysib-", "ltai", "t1.", "aqvn", "dt0c01.", "cfut_",
-)  # fmt: skip
+_OPTIONS = ("pass", "pwd", "token", "secret", "key", "credential", "-pat")
 _NEEDS: tuple[tuple[tuple[str, ...], ...], ...] = (
-    (_FORMS,),
-    (("ac", "sk", "-us", "."),),
+    (SIGNS,),
+    (("ac", "sk", "-us", ".", "-", "2"),),
     (("bot",), (":aa",)),
     (("eyj",),),
     (("hooks.slack",),),
     (("/webhooks/",),),
-    (("webhook.office",),),
+    (("webhook",), ("office",)),
     (("://",), ("@",)),
     (("://",), ("@",)),
-    (("=",), ("?", "&", ";")),
+    (("=", "%3d"), ("?", "&", ";", "#", "%26", "%3f")),
     (("authorization",),),
     (("bearer", "basic"),),
+    (("signature", "response", "mac", "sentry_key", "cnonce"), ("=",)),
     (("cookie",),),
     (("x-", "-token", "-key"), _SIGNS),
-    (("-", "/"), ("pass", "pwd", "token", "secret", "key", "credential")),
-    (("mysql", "mariadb"), ("-p",)),
-    (("-p", "-w"), ("pass", "login", "twine", "ldap", "psql", "mongo", "sqlcmd", "zip", "7z", "kinit")),
+    (("-", "/"), _OPTIONS),
+    (("-", "/"), _OPTIONS),
+    (("mysql", "mariadb"), ("-p", "password")),
+    (("-p", "-w", "/p"), ("pass", "login", "twine", "ldap", "psql", "mongo", "sqlcmd", "bcp", "rar", "7z", "kinit", "plink", "pscp", "az sql", "publish", "security", "altool", "signtool", "cqlsh", "influx", "rabbit", "ncftp", "user", "snowsql", "nuget")),
+    (("zip",), ("-p",)),
     (("redis-cli",),),
-    (("curl", "wget", "http"), ("-u", "-a")),
-    (("identified",),),
+    (("-u", "-a", "--auth", "--proxy-user", "creds"), (":",)),
+    (("htpasswd",),),
+    (("openssl",),),
+    (("login", "unseal", "snyk auth", "ngrok", "nuget set", "rabbitmqctl", "composer", "poetry", "bundle config", "net use", "oathtool", "-t ", "rootpw", "requirepass", "new value", "lftp", "smbclient", "ftp -n"),),
+    ((" set", "setx"), _NAMES),
+    (("echo",), ("|",)),
+    (("<<<",),),
+    (("identified", "pass", "secret", "securestring", "send"), ("'", '"')),
+    (("pscredential",),),
     (("password",),),
-    (("env", "arg"), ("pass", "secret", "token", "key")),
+    (("env", "arg"), ("pass", "pw", "secret", "token", "key", "salt", "credential")),
     (("machine",), ("password",)),
+    (("password",),),
     ((":",),),
     (("@",), ("/",)),
-    (_NAMES, _SIGNS),
+    (("jdbc:oracle", "sqlplus", "expdp", "impdp", "sqlldr"),),
+    (("@tcp(", "@udp(", "@unix("),),
+    (_NAMES, (*_SIGNS, ",")),
+    (("pass",), ("(",)),
+    (_NAMES, ("value", ">"), ("name", "key", "property")),
+    (_NAMES, ("<",)),
+    (("pwd={",),),
     (_NAMES, ("=",)),
+    (_NAMES, ("=",)),
+    (_NAMES, (":", "=>")),
     (_NAMES, (":",)),
     (("pass", "pwd", "secret", "token", "key"), (":",)),
     (("pass",), (":",)),
+    (("key", "pat", "login", "sess", "sid", "otp", "encoded"), _SIGNS),
+    (_NAMES, ("  ", "\t")),
+    (("_key", "_pat", "_pw", "_auth"), _SIGNS),
+    (("pass", " key", " secret", " token"), _SIGNS),
+    (("bundle_",), ("__",)),
+    (("variable=", "::"), _NAMES),
+    (("kty",),),
     (('"auth',),),
     (("_auth",),),
-)
+    (("name", "key"), _SIGNS),
+    (_NAMES, ("|", ">"), (":",)),
+    (_OPTIONS, ("-",)),
+    (("pass",), (":",)),
+    (("\\",), ("mysql", "mariadb", "curl", "wget", "docker", "podman", "sshpass", "psql", "helm", "twine", "ldap", "sqlcmd", "redis-cli", "htpasswd", "openssl", "az ", "oc ", "skopeo")),
+)  # fmt: skip
 
 
 class Rule:
     """One expression, compiled when a text first holds what it needs: of each group of strings one."""
 
-    def __init__(self, kind: str, source: str, needs: tuple[tuple[str, ...], ...]) -> None:
+    def __init__(self, kind: str, source: str, needs: tuple[tuple[str, ...], ...], origin: Rule | None = None) -> None:
         self.kind = kind
         self.source = source
-        self.needs = needs
+        self.needs = tuple(sorted(needs, key=len))
+        self._origin = origin
 
     @cached_property
     def expression(self) -> re.Pattern[str]:
         """The compiled expression."""
-        return re.compile(self.source)
+        return self._origin.expression if self._origin else re.compile(self.source)
 
     def possible(self, lower: str) -> bool:
         """Whether a lower-cased text holds what the rule needs."""
         return holds(lower, self.needs)
 
+    def within(self, needs: tuple[tuple[str, ...], ...]) -> Rule:
+        """The same rule for a text in which nothing else of what it needs occurs."""
+        return Rule(self.kind, self.source, needs, self._origin or self)
+
 
 RULES: tuple[Rule, ...] = tuple(Rule(kind, source, needs) for (kind, source), needs in zip(_RULES, _NEEDS, strict=True))
 
 
-_HARMLESS = re.compile(
-    r"(?i)(?:\*+|x{3,}|\.{2,}|-+|_+|<.*>?|\$\w*|\$[({].*|%\w*%|%[a-z]|%[({].*|\{\{.*|\{\w*\}?|\[\w*\]?|\(\w*\)?|@\w+@?|null|nil|none|undefined|true|false|yes|no|on|off|empty|missing|required|optional|invalid"
-    r"|expired|unset|set|secure|masked|hidden|redacted|filtered|removed|default|auto|env|string|str|int|bool|boolean|integer|text|bytes|object|function|type"
-    r"|error|failed|failure|success|succeeded|ok|found|not|is|was|are|the|for|in|at|to|of|and|or|with|from|by|on|a|an|this|that|value|name|key|token|password|secret"
-    r"|expected|unexpected|unknown|incorrect|wrong|changed|updated|created|deleted|rejected|denied|accepted|enabled|disabled|read|write|used|basic|bearer|identifier"
-    r"|n/?a|todo|tbd|self|request|requests|response|file|path|user|username|class|def|import|return|new|var|let|const|match|matches|mismatch|length|index|version"
-    r"|process\.env\S*|os\.environ\S*|env\.\S*|secrets?\.\S*|vault:\S*|ref\+\S*|file:\S*|arn:\S*|/[\w.-]{1,30}(?:/[\w.-]{1,30}){1,20}/?|/\w{0,20}|\d{1,5}|https?:.*)"
-    r"[.,:;!?]*"
-)
-_CODE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\(.*|[a-z_]+(?:\.[a-z_]+)+|.*(?:::|->).*")
-_WORD = re.compile(r"[a-z]+|[A-Z][a-z]+|[A-Z]?[a-z]+(?:[-_ ][A-Z]?[a-z]+)+|[A-Z]+(?:_[A-Z]+)*")
-
-
-def is_secret(kind: str, value: str) -> bool:
-    """Whether a value that stands where a secret would is one, and no word, variable, mask or piece of code."""
-    if _HARMLESS.fullmatch(value):
-        return False
-    if kind in ("named", "assigned", "quoted") and _CODE.fullmatch(value):
-        return False
-    if kind == "named":
-        return not _WORD.fullmatch(value) and len(value) >= 6
-    if kind == "quoted":
-        return " " not in value.strip() or any(character.isdigit() for character in value)
-    return True
+def possible(lower: str) -> list[Rule]:
+    """The rules that may match in parts of a lower-cased text; each looks only for what stands in the text."""
+    found: dict[int, tuple[str, ...]] = {}
+    rules = []
+    for rule in RULES:
+        needs = []
+        for clause in rule.needs:
+            kept = found.get(id(clause))
+            if kept is None:
+                kept = found[id(clause)] = tuple([text for text in clause if text in lower])
+            if not kept:
+                break
+            needs.append(kept)
+        else:
+            rules.append(rule.within(tuple(needs)))
+    return rules

@@ -15,6 +15,11 @@ from devops_agent.scan.compiled import Compiled, Unavailable
 from devops_agent.scan.relaxed import FOLDED, NotTaken, relaxed
 from devops_agent.scan.signatures import compiled_folder
 
+_COLOURED = (
+    r"(?:pass|pw|secret|token|key|credential|auth|cookie|salt|dsn|session)[\w\-\]]{0,20}[\"']?"
+    r"\s{0,2}[:=]?[>=]?\s{0,2}\x1b\["
+)
+"""A name with a change of colour behind it."""
 WORTH = 2 << 20
 """Characters after which a sieve has paid for being compiled, where that was never done on this machine."""
 
@@ -23,19 +28,20 @@ class Sieve:
     """For these expressions. Safe to use from many threads."""
 
     def __init__(self, sources: Sequence[str], folder: Path | None = None) -> None:
-        expressions = [relaxed(source) for source in (*sources, "-----BEGIN")] + [(FOLDED, False)]
+        expressions = [relaxed(source) for source in sources] + [(FOLDED, False), (_COLOURED, True)]
         key = hashlib.sha256(repr(expressions).encode()).hexdigest()
         self._compiled = Compiled(key, lambda: expressions, folder, every=True)
         if self._compiled.left_out:
             raise NotTaken("hyperscan does not take all of them")
         self._own = threading.local()
 
-    def lines(self, raw: bytes) -> list[tuple[int, int]]:
-        """Where the lines are that must be looked at, in order, each without its line feed."""
-        ends: set[int] = set()
+    def lines(self, raw: bytes) -> list[tuple[int, int, frozenset[int]]]:
+        """Where the lines are that must be looked at, in order, each without its line feed, and for which expressions;
+        those of the sieve itself count on from the given ones."""
+        ends: set[tuple[int, int]] = set()
 
-        def on_match(_number: int, _start: int, end: int, _flags: int, _context: Any) -> None:
-            ends.add(end)
+        def on_match(number: int, _start: int, end: int, _flags: int, _context: Any) -> None:
+            ends.add((end, number))
 
         scratch = getattr(self._own, "scratch", None)
         if scratch is None:
@@ -44,20 +50,23 @@ class Sieve:
         return _lines(raw, sorted(ends))
 
 
-def _lines(raw: bytes, ends: Iterable[int]) -> list[tuple[int, int]]:
+def _lines(raw: bytes, ends: Iterable[tuple[int, int]]) -> list[tuple[int, int, frozenset[int]]]:
     """The lines in which these offsets end."""
-    found: list[tuple[int, int]] = []
+    found: list[tuple[int, int, set[int]]] = []
     stop = -1
-    for end in ends:
+    for end, number in ends:
         if end <= stop:
+            found[-1][2].add(number)
             continue
         start = raw.rfind(b"\n", 0, end - 1) + 1
         stop = raw.find(b"\n", end - 1)
         if stop < 0:
             stop = len(raw)
         if stop > start:
-            found.append((start, stop))
-    return found
+            found.append((start, stop, {number}))
+        else:
+            stop = -1
+    return [(start, stop, frozenset(numbers)) for start, stop, numbers in found]
 
 
 class Strings:
