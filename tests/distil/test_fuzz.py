@@ -15,7 +15,7 @@ from devops_agent.distil.clean import clean, decode
 from devops_agent.distil.formats import message
 from devops_agent.distil.mask import shape
 from devops_agent.distil.redact import Redactor
-from devops_agent.distil.stored import compressed
+from devops_agent.distil.stored import _OTHERS, compressed
 from devops_agent.errors import RequestError
 from devops_agent.model import Evidence
 from devops_agent.scan import Pattern, Signatures, literals
@@ -52,8 +52,8 @@ def check(data: bytes, lines: int) -> None:
 
 
 def distilled(data: bytes, lines: int) -> tuple[Evidence, ...]:
-    """The excerpt; none where an archive is refused because nothing of it can be read."""
-    if compressed(data[:4096]) is None:
+    """The excerpt; none where an archive is refused because nothing of it can be read, or a picture."""
+    if compressed(data[:4096]) is None and not any(map(data.startswith, _OTHERS)):
         return distil_source(data, SIGNATURES, lines=lines).evidence
     with suppress(RequestError):
         return distil_source(data, SIGNATURES, lines=lines).evidence

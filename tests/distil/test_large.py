@@ -132,3 +132,15 @@ def test_without_wc_the_numbers_are_the_same(log: Path, tmp_path: Path, monkeypa
     usual = distil_source(log, signatures(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert distil_source(log, signatures(tmp_path)) == usual
+
+
+@pytest.mark.parametrize(
+    ("begin", "kind"),
+    [(b"PK\x03\x04\x14\0", "ZIP archive"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"\x7fELF\x02", "program")],
+)
+def test_what_is_no_text_is_no_log_in_which_nothing_failed(tmp_path: Path, begin: bytes, kind: str) -> None:
+    file = tmp_path / "screen"
+    file.write_bytes(begin + bytes(range(256)))
+    for source in (file, file.read_bytes(), io.BytesIO(file.read_bytes())):
+        with pytest.raises(RequestError, match=f"log: this is a {kind}"):
+            Stored(source)

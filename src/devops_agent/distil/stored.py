@@ -27,6 +27,17 @@ EMPTY_ARCHIVE = 64
 """Bytes that an archive of nothing may have, with a file name in its head."""
 WC_SECONDS = 120.0
 
+_OTHERS = {
+    b"PK\x03\x04": "a ZIP archive (`unzip -p FILE` gives what is in it)",
+    b"\x89PNG\r\n": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"GIF89a": "a GIF picture",
+    b"%PDF-": "a PDF file",
+    b"\x7fELF": "a program",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"SQLite format 3\0": "a database",
+}
+
 Source = Path | str | bytes | BinaryIO
 
 
@@ -108,6 +119,7 @@ class Stored:
         except OSError as error:
             raise RequestError(f"log: cannot be read: {path}: {error.strerror}") from error
         head = file.read(4096)
+        require_text(head)
         regular = path.is_file()
         if regular and not compressed(head) and not encoding(head):
             self._file = file
@@ -123,6 +135,7 @@ class Stored:
 
     def _take(self, pieces: Iterator[bytes], head: bytes) -> None:
         """Expand, and keep in memory what is small, else in a temporary file."""
+        require_text(head)
         plain = expanded(self._counted(pieces), head)
         first = next(plain, b"")
         plain = _narrow(_chain(first, plain), encoding(first[:4096]))
@@ -161,6 +174,13 @@ def compressed(head: bytes) -> str | None:
     if head[:4] == b"\x28\xb5\x2f\xfd":
         return "zst"
     return "bz2" if head[:3] == b"BZh" and head[4:10] == b"1AY&SY" else None
+
+
+def require_text(head: bytes) -> None:
+    """Refuse by its first bytes what is no log: nothing in it would speak of a failure."""
+    for begin, kind in _OTHERS.items():
+        if head.startswith(begin):
+            raise RequestError(f"log: this is {kind}, not the text of a log")
 
 
 def expanded(pieces: Iterator[bytes], head: bytes) -> Iterator[bytes]:
