@@ -202,7 +202,7 @@ def test_what_is_watched_goes_to_a_service_by_key_once_however_often_it_is_tried
     log = tmp_path / "app.log"
     log.touch()
     with standing_in() as service:
-        service.answers = {"POST /process_errors_async": (Say(503), Say(202, {"job_id": "job_1"}))}
+        service.answers = {"POST /api/v1/incidents": (Say(503), Say(202, {"batch": "job_1"}))}
         process = watching(tmp_path, log, "--url", service.address, "--place", "shop", DEVOPS_AGENT_KEY="the-key")
         try:
             process.stderr.readline()
@@ -214,11 +214,11 @@ def test_what_is_watched_goes_to_a_service_by_key_once_however_often_it_is_tried
     one, other = service.asked
     assert one.headers["idempotency-key"] == other.headers["idempotency-key"]
     assert one.headers["authorization"] == "Bearer the-key"
-    (sent,) = other.json["errors"]
+    sent = other.json
     assert sent["place"] == "shop"
     assert sent["labels"]["source"] == str(log)
-    assert "ModuleNotFoundError" in sent["context"]
-    assert "hunter2" not in sent["context"]
+    assert "ModuleNotFoundError" in sent["log"]
+    assert "hunter2" not in sent["log"]
 
 
 def test_a_real_service_takes_what_is_watched(tmp_path):

@@ -15,8 +15,12 @@ from devops_agent.cli import options, terminal
 from devops_agent.errors import RequestError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from devops_agent.config import Settings
     from devops_agent.connect.watcher import Report
+    from devops_agent.jobs.store import Jobs
+    from devops_agent.model import Incident
 
 WATCH = """\b
 Examples:
@@ -48,7 +52,9 @@ def watch(
     quiet: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds without lines that end a failure.")] = 2.0,
     longest: Annotated[float, typer.Option(min=1, max=3600, help="Seconds after which it ends anyway.")] = 30.0,
     cool_down: Annotated[float, typer.Option(min=0, help="Seconds in which an equal failure is passed over.")] = 300.0,
-    from_start: Annotated[bool, typer.Option("--from-start", help="Read what is in the files already, too.")] = False,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="The first time, read what is in the files already, too.")
+    ] = False,
     once: Annotated[bool, typer.Option("--once", help="End when what is there has been read.")] = False,
     inventory: options.Inventory = None,
     policy: options.Policy = None,
@@ -57,11 +63,12 @@ def watch(
     """Follow files or journal units and report failures.
 
     Lines that belong together are one failure; an equal one is passed over for a while. Files may be rotated or
-    truncated. Without --url each failure is handled here, as by `handle`; a plan that needs approval waits for
-    `devops-agent approve`.
+    truncated. Started again it goes on where it was, also with what came meanwhile. Without --url each failure is
+    handled here, as by `handle`; a plan that needs approval waits for `devops-agent approve`.
     """
     if not files and not unit:
         raise RequestError("FILE: missing; name files to follow, or units with --unit")
+    from devops_agent.connect import positions
     from devops_agent.connect.follow import FollowedFile, FollowedUnits, Source
     from devops_agent.connect.watcher import Watcher, to_service
 
@@ -73,10 +80,16 @@ def watch(
         report = to_service(_address(url), _key(key_file), place, {"host": os.uname().nodename})
     else:
         report = _here(settings, place)
-    sources: list[Source] = [FollowedFile(_followable(each, once), from_start or once) for each in files or ()]
+    sources: list[Source] = []
+    known = []
+    for name in (*(str(each.absolute()) for each in files or ()), *([", ".join(unit)] if unit else [])):
+        receiver = f"{url or ''}\n{place or ''}"
+        known.append(positions.Position() if once else positions.kept(settings.data_dir, name, receiver))
+    for each, position in zip(files or (), known, strict=False):
+        sources.append(FollowedFile(_followable(each, once), from_start or once, position.mark))
     if unit:
-        sources.append(FollowedUnits(unit))
-    watcher = Watcher(sources, report, quiet, longest, cool_down)
+        sources.append(FollowedUnits(unit, known[-1].mark))
+    watcher = Watcher(sources, report, quiet, longest, cool_down, known)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: watcher.stop())
     if not once:
@@ -102,13 +115,26 @@ def _here(settings: Settings, place: str | None) -> Report:
     def report(failure: Any) -> None:
         made = bootstrap.make_incident(failure.text, settings, "watch", title(failure), place)
         made = made.model_copy(update={"labels": {"source": failure.source[:500]}})
-        name = jobs.submit([made], requester="watch", options=chosen).jobs[0]
+        name = _submitted(jobs, made, failure.name, chosen)
         worker.work_until_answered(name)
         found = jobs.report(name)
         terminal.report(f"{name}  {found.status}  {failure.source}\n  {found.summary}")
         sys.stdout.flush()
 
     return report
+
+
+def _submitted(jobs: Jobs, made: Incident, name: str, options: dict[str, Any]) -> str:
+    """The failure's job; one that was submitted just before all ended is not submitted again."""
+    from devops_agent.jobs import intake, replies
+
+    order = intake.order([made], requester="watch", options=options)
+
+    def put(connection: Connection) -> str:
+        intake.put(connection, [order])
+        return order.batch.id
+
+    return replies.once(jobs.engine, "watch", name, "failure", put)[0]
 
 
 def _followable(path: Path, once: bool) -> Path:

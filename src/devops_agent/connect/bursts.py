@@ -62,6 +62,11 @@ class Bursts:
     _before: deque[str] = field(default_factory=lambda: deque(maxlen=BEFORE))
     _burst: Burst | None = None
 
+    @property
+    def open(self) -> bool:
+        """Whether something has begun that may be a failure."""
+        return self._burst is not None
+
     def add(self, lines: list[str]) -> None:
         """Take in new lines."""
         present = self.clock()
@@ -101,6 +106,10 @@ class CoolDown:
         self.seconds = seconds
         self.clock = clock
         self._known: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def told(self, key: str, ago: float) -> None:
+        """Such a failure was reported so many seconds ago."""
+        self._known[key] = (self.clock() - ago, 0)
 
     def passes(self, failure: Failure) -> Failure | None:
         """The failure with the number of its repeats meanwhile; None where it was reported only just."""
