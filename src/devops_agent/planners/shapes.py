@@ -76,6 +76,11 @@ ANYWHERE: tuple[str, ...] = (
     r"^(?P<host>[\w.-]{2,253}) \| (?:UNREACHABLE|FAILED)",
     r"^\W{0,4}(?:[\w:., -]{0,40} - )?(?:Host(?: ?[Nn]ame)?|Server|Remote host|Hostname|hostname): {1,8}"
     r"(?P<host>[a-z0-9][\w-]{0,62}(?:\.[\w-]{1,63}){1,8})\s*$",
+    r"(?:^|\s)(?:-connect|--host|--server)[ =](?P<host>[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}):(?P<port>\d{2,5})\b",
+    r"\b(?:nc|ncat|telnet|nmap)(?: -\S{1,20}){0,4} (?P<host>[a-z0-9][\w-]{0,62}(?:\.[\w-]{1,63}){1,8})"
+    r"(?: (?P<port>\d{2,5})\b)?",
+    r"\(\"(?P<pod>[a-z0-9][a-z0-9.-]{1,250})_(?P<namespace>[a-z0-9][a-z0-9-]{0,62})\([0-9a-f-]{8,36}\)",
+    r"\bpod (?P<pod>[a-z0-9][a-z0-9.-]{1,250})_(?P<namespace>[a-z0-9][a-z0-9-]{0,62})\([0-9a-f-]{8,36}\)",
     r"^PING (?P<host>[\w.-]{2,253}) \(",
     rf"\bto (?P<host>{_ADDRESS})\b",
     r"^\W{0,4}with (?P<resource>(?:module\.)?[a-z][\w-]{1,60}\.[\w.\[\]\"-]{1,100}),$",
