@@ -156,6 +156,24 @@ def load_settings(overrides: Mapping[str, Any] | None = None, environ: Mapping[s
         raise ConfigError(f"{PREFIX}{name.upper()}: {wrong(first)}") from None
 
 
+def misspelt(environ: Mapping[str, str] | None = None) -> list[str]:
+    """What is set under a name that nothing reads and that is nearly that of a setting: most likely a slip."""
+    env = {**dotenv(Path(".env")), **(os.environ if environ is None else environ)}
+    others = {"CONFIG", "MODEL_KEY", "MODEL_FALLBACK_KEY"}
+    unknown = [
+        name.removeprefix(PREFIX)
+        for name in sorted(env)
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in Settings.model_fields
+    ]
+    said = []
+    for name in (each for each in unknown if each not in others):
+        import difflib
+
+        if near := difflib.get_close_matches(name.lower(), Settings.model_fields, 1, 0.8):
+            said.append(f"{PREFIX}{name}: no such setting (perhaps {PREFIX}{near[0].upper()})")
+    return said
+
+
 def dotenv(file: Path) -> dict[str, str]:
     """`NAME=value` lines of a `.env` file: comments, `export`, and single or double quotes are understood."""
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from devops_agent.model import UNKNOWN, Attempt, Cost, Incident, Report, Status, revive
+from devops_agent.model import UNKNOWN, Attempt, Cost, Digest, Incident, Report, Status, revive
 from devops_agent.run import STOPPED, Journal, MemoryJournal, attempts, record_of
 from devops_agent.usage import total
 
@@ -45,14 +45,18 @@ def _report(incident: Incident, journal: Journal, dry_run: bool, error: str | No
     closed = journal.get("closed")
     status = "resolved" if closed and error is None else _status(made, dry_run, error)
     used = total(call for attempt in made for call in attempt.calls)
+    digest: Digest | None = record_of(journal, "distil")
+    summary = _closed(revive(closed).text, made) if closed and error is None else _summary(made, status, error)
+    if status == "no_failure" and digest is not None and not digest.bytes_read:
+        summary = "The log is empty."
     return Report(
         job=job,
         incident=incident,
-        digest=record_of(journal, "distil"),
+        digest=digest,
         health=record_of(journal, "health"),
         attempts=made,
         status=status,
-        summary=_closed(revive(closed).text, made) if closed and error is None else _summary(made, status, error),
+        summary=summary,
         error=error,
         usage=used,
         cost=Cost(requests=used.requests, tokens=used.tokens, dollars=used.dollars),

@@ -36,3 +36,32 @@ def test_without_a_command_the_help_is_shown_and_the_usage_is_wrong(agent: Agent
 
 def test_version(agent: Agent) -> None:
     assert agent("--version").stdout.decode() == f"devops-agent {__version__}\n"
+
+
+@pytest.mark.parametrize("group", [[], ["keys"], ["runbooks"], ["db"]])
+def test_what_a_command_does_is_not_cut_off_in_the_overview(agent: Agent, group: list[str]) -> None:
+    listed = (
+        agent(*group, "--help", env={"COLUMNS": "80"}).stdout.decode().partition("Commands:")[2].partition("\n\n")[0]
+    )
+    assert listed.strip()
+    assert "..." not in listed
+
+
+def test_the_shell_completes_commands_and_options(agent: Agent) -> None:
+    assert b"complete" in agent("--show-completion", "bash").stdout
+    asked = {"_DEVOPS_AGENT_COMPLETE": "complete_bash", "COMP_WORDS": "devops-agent di", "COMP_CWORD": "1"}
+    assert agent(env=asked).stdout.split() == [b"diagnose", b"distil"]
+
+
+def test_a_slip_in_a_settings_name_is_told(agent: Agent) -> None:
+    ran = agent(
+        "jobs", env={"DEVOPS_AGENT_INVENTROY": "x", "DEVOPS_AGENT_KEY": "k", "DEVOPS_AGENT_MODEL_FALLBACK_KEY": "k"}
+    )
+    assert ran.stderr.decode().splitlines() == [
+        "devops-agent: DEVOPS_AGENT_INVENTROY: no such setting (perhaps DEVOPS_AGENT_INVENTORY)"
+    ]
+
+
+def test_an_empty_log_is_called_so(agent: Agent) -> None:
+    assert agent("diagnose").stdout == b"no failure  the log is empty\n"
+    assert agent("handle").stdout.startswith(b"NO FAILURE  The log is empty.")

@@ -50,7 +50,7 @@ def build() -> typer.Typer:
         name="devops-agent",
         help="From a failing log to a proven repair: find the lines that matter, name the cause, plan, ask, act, prove",
         epilog=EPILOG,
-        add_completion=False,
+        add_completion=True,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,

@@ -31,7 +31,8 @@ def register(app: typer.Typer) -> None:
     runbooks.command("lint", epilog=LINT)(lint_runbooks)
     runbooks.command("schema")(show_schema)
     runbooks.command("test", epilog=backtest.HELP)(backtest.try_runbooks)
-    runbooks.command("draft", epilog=drafting.HELP)(drafting.draft_runbook)
+    drafted = "Draft a runbook from a job that was solved without one."
+    runbooks.command("draft", epilog=drafting.HELP, short_help=drafted)(drafting.draft_runbook)
     app.add_typer(runbooks, name="runbooks")
 
 

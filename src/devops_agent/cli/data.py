@@ -23,11 +23,11 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    app.command(epilog=BACKUP)(backup)
+    app.command(epilog=BACKUP, short_help="Save everything that is kept into one file.")(backup)
     app.command(epilog=BACKUP)(restore)
     tables = typer.Typer(help="The tables of the database, and their version.", no_args_is_help=True)
-    tables.command("status")(status)
-    tables.command("upgrade")(upgrade)
+    tables.command("status", short_help="Which version the tables have, and which is wanted.")(status)
+    tables.command("upgrade", short_help="Bring the tables to this version of the code.")(upgrade)
     app.add_typer(tables, name="db")
 
 

@@ -45,8 +45,8 @@ def register(app: typer.Typer) -> None:
     )
     keys.command("create", epilog=CREATE)(create)
     keys.command("list")(list_keys)
-    keys.command("rotate")(rotate)
-    keys.command("revoke")(revoke)
+    keys.command("rotate", short_help="Put a new key in the place of one.")(rotate)
+    keys.command("revoke", short_help="Let a key open nothing from now on.")(revoke)
     app.add_typer(keys, name="keys")
 
 

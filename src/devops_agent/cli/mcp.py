@@ -20,7 +20,7 @@ A client may diagnose, look, plan, submit and deny. It may approve only with DEV
 
 def register(app: typer.Typer) -> None:
     """Add this command."""
-    app.command(epilog=MCP)(mcp)
+    app.command(epilog=MCP, short_help="Offer diagnosis, repair and probes over MCP.")(mcp)
 
 
 def mcp(

@@ -42,11 +42,13 @@ Planner = Annotated[
 
 def settings(**given: Any) -> Settings:
     """The settings, with what the command line gave above all else; refuses a planner that is not there."""
-    from devops_agent.config import load_settings
+    from devops_agent.config import load_settings, misspelt
 
     if given.get("planner") not in (None, *PLANNERS):
         raise RequestError(f"--planner: {given['planner']!r} is not one of {', '.join(PLANNERS)}")
     known = load_settings(given)
+    for slip in misspelt():
+        terminal.remark(f"devops-agent: {slip}")
     if known.redact:
         from devops_agent.distil.redact import also
 

@@ -170,7 +170,9 @@ def _excerpt(digest: Digest) -> list[dict[str, Any]]:
 
 def _show(digest: Digest, diagnosis: Diagnosis) -> None:
     if not diagnosis.failure:
-        terminal.heading("no failure", f"{digest.lines_read} lines read, none of them speaks of one", good=True)
+        read = digest.lines_read
+        said = f"{read} line{'s' if read != 1 else ''} read, none of them speaks of one"
+        terminal.heading("no failure", said if digest.bytes_read else "the log is empty", good=True)
         return
     terminal.heading(diagnosis.cause, f"confidence {diagnosis.confidence:.0%}" if diagnosis.confidence else "")
     terminal.write(diagnosis.summary)

@@ -17,7 +17,7 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add this command."""
-    app.command(epilog=STATS)(stats)
+    app.command(epilog=STATS, short_help="What fails most, what stays unknown, what was solved.")(stats)
 
 
 def stats(as_json: options.Json = False) -> None:

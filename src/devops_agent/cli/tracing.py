@@ -19,7 +19,7 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add this command."""
-    app.command(epilog=TRACE)(trace)
+    app.command(epilog=TRACE, short_help="Everything that happened to a job, step by step.")(trace)
 
 
 def trace(

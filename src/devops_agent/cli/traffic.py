@@ -20,7 +20,7 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add this command."""
-    app.command(epilog=TRAFFIC)(traffic)
+    app.command(epilog=TRAFFIC, short_help="What came in by hooks, and the messages that went out.")(traffic)
 
 
 def traffic(

@@ -18,8 +18,8 @@ Examples:
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    app.command(epilog=WORKER)(worker)
-    app.command()(workers)
+    app.command(epilog=WORKER, short_help="Work on jobs of a shared database, without serving HTTP.")(worker)
+    app.command(short_help="The workers that share this database.")(workers)
 
 
 def worker(

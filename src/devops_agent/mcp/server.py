@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import signal
+import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Annotated, Any
 
@@ -145,6 +146,12 @@ def run_http(settings: Settings, host: str, port: int) -> None:
     security = TransportSecuritySettings(allowed_hosts=own, allowed_origins=[f"http://{name}" for name in own])
     app = server.streamable_http_app(stateless_http=True, json_response=True, host=host, transport_security=security)
     guarded = _Guard(app, offers, Caller("mcp"))
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as error:
+        offers.close()
+        raise ConfigError(f"--port: cannot listen on {host}:{port}: {error.strerror or error}") from None
     print(f"devops-agent offers MCP at http://{host}:{port}/mcp", flush=True)
     try:
         uvicorn.run(guarded, host=host, port=port, log_level="warning")
