@@ -109,6 +109,37 @@ def test_a_session_between_two_statements_is_waited_for(site: Site, server: Any,
     assert clerk.returncode == 0
 
 
+def asking(site: Site, server: tuple[Path, str]) -> None:
+    """A service that gives up soon where somebody else has the row: nobody is seen waiting but while it is asked."""
+    asks = "set lock_timeout = '400ms'; begin; select 1 from article where id = 1 for update; rollback"
+    site.write("asks", f"psql -X -q -v ON_ERROR_STOP=1 -d '{server[1]}' -c \"{asks}\" >/dev/null\n")
+    site.inventory["services"]["shop"] = {"supervisor": "command", "health": {"command": ["sh", "asks"]}}
+    site.inventory["checks"] = {}
+
+
+def test_who_blocks_one_that_gives_up_soon_is_seen_and_waited_for_while_it_works(
+    site: Site, server: Any, sessions: Callable[..., None]
+) -> None:
+    asking(site, server)
+    sessions("import", *HOLD, "select pg_sleep(7)", "commit")
+    report = site.handle(LOG)
+    assert (report["status"], done(report)) == ("resolved", ["wait_until"]), report["summary"]
+    assert (there(server, "import"), prices(server)) == ("1", "5,2")
+
+
+@pytest.mark.slow
+def test_who_blocks_one_that_gives_up_soon_is_ended_where_it_was_left(
+    site: Site, server: Any, sessions: Callable[..., None]
+) -> None:
+    asking(site, server)
+    sessions("forgotten", *HOLD)
+    sessions("bystander", "begin", "update article set price = 6 where id = 2")
+    time.sleep(21)
+    report = site.handle(LOG)
+    assert (report["status"], done(report)) == ("resolved", ["postgres_end_session"]), report["summary"]
+    assert (there(server, "forgotten"), there(server, "bystander")) == ("0", "1")
+
+
 def test_one_that_is_over_is_left_alone(site: Site, server: Any, sessions: Callable[..., None]) -> None:
     sessions("bystander", "begin", "update article set price = 6 where id = 2")
     report = site.handle(LOG)

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 
 from devops_agent.errors import ToolError
 from devops_agent.inventory import Service
-from devops_agent.model import LogMarks
+from devops_agent.model import LogMarks, Run
+from devops_agent.tools import supervisors
 from devops_agent.tools.base import Host
 from devops_agent.tools.toolbox import Toolbox
 
 _LIMIT = 1 << 20
+_TAIL = 1 << 16
+"""So much of a program's output supervisord is asked for."""
 
 
 def marks(toolbox: Toolbox) -> LogMarks:
@@ -23,6 +26,8 @@ def marks(toolbox: Toolbox) -> LogMarks:
             sizes[key] = 0
     for key, host, service, _ in _streams(toolbox):
         sizes[key] = _clock(host, service)
+    for key, host, run in _outputs(toolbox):
+        sizes[key] = len(_tail(host, run))
     return LogMarks(sizes=sizes)
 
 
@@ -43,7 +48,10 @@ def since(toolbox: Toolbox, before: LogMarks) -> bytes:
         except ToolError:
             continue
         fresh.append(ended.text.encode()[-_LIMIT:] if ended and ended.code == 0 else b"")
-    return b"\n".join(part for part in fresh if part.strip())
+    for key, host, run in _outputs(toolbox):
+        text = _tail(host, run)
+        fresh.append(text[before.sizes.get(key, 0) :] if len(text) < _TAIL else b"")
+    return b"\n".join(part for at, part in enumerate(fresh) if part.strip() and not _known(part, fresh[:at]))
 
 
 def _streams(toolbox: Toolbox) -> Iterator[tuple[str, Host, Service, str]]:
@@ -51,6 +59,31 @@ def _streams(toolbox: Toolbox) -> Iterator[tuple[str, Host, Service, str]]:
     for name, service in toolbox.place.inventory.services.items():
         if service.supervisor in ("systemd", "docker") and not service.logs:
             yield f"{name}:{service.supervisor}", toolbox.host({"service": name}), service, service.unit or name
+
+
+def _outputs(toolbox: Toolbox) -> Iterator[tuple[str, Host, Run]]:
+    """What supervisord keeps of its programs' own words, of which the inventory often names only its own log."""
+    for name, service in toolbox.place.inventory.services.items():
+        if service.supervisor == "supervisord":
+            for stream in ("stdout", "stderr"):
+                words = ("tail", f"-{_TAIL}", service.unit or name, stream)
+                run = supervisors.supervisorctl(toolbox.place, service, *words)
+                yield f"{name}:{stream}", toolbox.host({"service": name}), run
+
+
+def _tail(host: Host, run: Run) -> bytes:
+    try:
+        ended = host.attempt(*run.argv, timeout=20, cwd=run.cwd)
+    except ToolError:
+        return b""
+    refused = ended.code or ended.output.startswith(("error:", "unix:")) or "ERROR (" in ended.output[-200:]
+    return b"" if refused else ended.output.removesuffix("\n").encode()
+
+
+def _known(part: bytes, before: list[bytes]) -> bool:
+    """Whether the same lines came from a log file already."""
+    last = part.strip().rpartition(b"\n")[2]
+    return any(last in other for other in before)
 
 
 def _later(service: Service, unit: str, since: int) -> tuple[str, ...]:

@@ -6,17 +6,20 @@ Asked through psql with the inventory's administrative address. Source: the view
 from __future__ import annotations
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from devops_agent.errors import CommandFailed, NotAllowed, StalePlan
-from devops_agent.inventory import Place
+from devops_agent.inventory import HealthCheck, Place
 from devops_agent.model import Run, Wait
-from devops_agent.tools import psql
+from devops_agent.tools import psql, reach
 from devops_agent.tools.base import Commands, Host, change, probe
 
 Pid = Annotated[int, Field(ge=1, le=1 << 22)]
+_STEP = 0.1
 _SESSIONS = """
 SELECT pid, usename AS user, datname AS database, application_name AS application, state, wait_event_type AS waits_for,
   backend_start::text AS started, extract(epoch FROM now() - backend_start)::int AS seconds,
@@ -28,9 +31,15 @@ FROM pg_stat_activity"""
 
 
 @probe(needs=("psql",))
-def postgres_activity(host: Host, place: Place, datastore: str) -> dict[str, Any]:
-    """Sessions of a Postgres: by state and application, the limit, and who blocks whom (`blockers`, longest first)."""
-    sessions = psql.rows(host, place, datastore, f"{_SESSIONS} WHERE backend_type = 'client backend'")
+def postgres_activity(host: Host, place: Place, datastore: str, service: str | None = None) -> dict[str, Any]:
+    """Sessions of a Postgres: by state and application, the limit, and who blocks whom (`blockers`, longest first).
+
+    With a service: as it is while that is asked for its health, since who gives up soon is seldom seen waiting.
+    """
+    sessions = _sessions(host, place, datastore)
+    check = place.service(service).health if service else None
+    if check is not None and not any(each["blocked_by"] for each in sessions):
+        sessions = _sessions_meanwhile(host, place, datastore, check)
     limits = psql.rows(host, place, datastore, "SELECT current_setting('max_connections')::int AS most")
     own = [each for each in sessions if each["application"] != psql.NAME]
     blocking = {pid for each in own for pid in each["blocked_by"] or ()}
@@ -48,6 +57,22 @@ def postgres_activity(host: Host, place: Place, datastore: str) -> dict[str, Any
         "blocked": [each for each in own if each["blocked_by"]],
         "sessions": own[:200],
     }
+
+
+def _sessions(host: Host, place: Place, datastore: str) -> list[dict[str, Any]]:
+    return psql.rows(host, place, datastore, f"{_SESSIONS} WHERE backend_type = 'client backend'")
+
+
+def _sessions_meanwhile(host: Host, place: Place, datastore: str, check: HealthCheck) -> list[dict[str, Any]]:
+    """The sessions at the moment when somebody waits for another, while a health check runs; else at its end."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        asked = pool.submit(reach.healthy, host, place, check)
+        while True:
+            over = asked.done()
+            sessions = _sessions(host, place, datastore)
+            if over or any(each["blocked_by"] for each in sessions):
+                return sessions
+            time.sleep(_STEP)
 
 
 @probe(needs=("psql",))
@@ -72,8 +97,19 @@ def postgres_ready(host: Host, place: Place, datastore: str) -> dict[str, Any]:
 
 
 @change(effect="destroy", needs=("psql",))
-def postgres_end_session(place: Place, datastore: str, pid: Pid, *, started: str, state: str) -> Commands:
-    """End a database session that blocks others or idles in a transaction; only the one that was seen, unchanged."""
+def postgres_end_session(
+    place: Place,
+    datastore: str,
+    pid: Pid,
+    service: str | None = None,  # noqa: ARG001 - for the guard
+    *,
+    started: str,
+    state: str,
+) -> Commands:
+    """End a database session that blocks others or idles in a transaction; only the one that was seen, unchanged.
+
+    `service` is one that it keeps from its work: that is seen while it is asked for its health.
+    """
     still = f"pid = {pid} AND backend_start::text = {psql.literal(started)} AND state = {psql.literal(state)}"
     ends = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {still}"  # noqa: S608
     yield Run(argv=psql.argv(place, datastore, ends))
@@ -101,8 +137,10 @@ def _gone(host: Host, place: Place, datastore: str, pid: int, started: str) -> b
 
 
 @postgres_end_session.precondition
-def _may_end(host: Host, place: Place, datastore: str, pid: int, *, started: str, state: str) -> None:
-    seen = postgres_activity.call({"host": host, "place": place, "datastore": datastore})
+def _may_end(
+    host: Host, place: Place, datastore: str, pid: int, service: str | None = None, *, started: str, state: str
+) -> None:
+    seen = postgres_activity.call({"host": host, "place": place, "datastore": datastore, "service": service})
     session = next((each for each in seen["sessions"] if each["pid"] == pid), None)
     if session is None or session["started"] != started or session["state"] != state:
         raise StalePlan(f"session {pid} is not as it was seen any more")
