@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from devops_agent.config import Settings
-    from devops_agent.connect.watcher import Report
+    from devops_agent.connect.watcher import Report, Watcher
     from devops_agent.jobs.store import Jobs
     from devops_agent.model import Incident
 
@@ -90,10 +90,16 @@ def watch(
     if unit:
         sources.append(FollowedUnits(unit, known[-1].mark))
     watcher = Watcher(sources, report, quiet, longest, cool_down, known)
+    _follow(watcher, once)
+
+
+def _follow(watcher: Watcher, once: bool) -> None:
+    """Until somebody ends it, or what is there has been read."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: watcher.stop())
     if not once:
-        terminal.remark(f"watching {', '.join(each.name for each in sources)}; end with Ctrl-C")
+        names = ", ".join(each[0].name for each in watcher.sources)
+        terminal.remark(f"watching {names}; end with Ctrl-C")
     watcher.run(once)
     if once and watcher.lost:
         raise typer.Exit(1)
