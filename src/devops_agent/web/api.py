@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
     from devops_agent.config import Settings
+    from devops_agent.jobs.statistics import View
     from devops_agent.model import Report
 
 SERVICE = "DevOps error resolution agent"
@@ -44,6 +45,22 @@ def backend() -> Backend:
     return found
 
 
+def visible() -> frozenset[str | None] | None:
+    """The places whose jobs the caller sees; None for all. Jobs without a place are of the first one."""
+    mine = auth.caller().places
+    if mine is None:
+        return None
+    return mine | {None} if next(iter(backend().agent.places)) in mine else frozenset[str | None](mine)
+
+
+def view() -> View:
+    """Whose statistics the caller is told."""
+    from devops_agent.jobs.statistics import View
+
+    places = visible()
+    return View() if places is None else View(places, auth.caller().name)
+
+
 @blueprint.get("/health")
 @auth.public
 def health() -> ResponseReturnValue:
@@ -64,7 +81,6 @@ def health() -> ResponseReturnValue:
 def stats() -> ResponseReturnValue:
     """What fails most, what stays unknown, which runbooks never fire, what was solved without a person."""
     from devops_agent.jobs.statistics import statistics
-    from devops_agent.web.v1.incidents import view
 
     behind = backend()
     return statistics(behind.jobs.engine, behind.runbooks(), view=view())

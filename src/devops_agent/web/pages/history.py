@@ -12,9 +12,8 @@ from devops_agent.jobs import overview, search, trends
 from devops_agent.jobs.spending import ALL
 from devops_agent.jobs.statistics import statistics as counted
 from devops_agent.web import auth, body
-from devops_agent.web.api import backend
+from devops_agent.web.api import backend, view, visible
 from devops_agent.web.pages.frame import blueprint, mine, number, render
-from devops_agent.web.v1.incidents import view, visible
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue

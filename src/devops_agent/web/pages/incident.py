@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from devops_agent.jobs import experience, overview, takeover
 from devops_agent.model import Action, Attempt, Outcome, Report, now
-from devops_agent.web.api import backend
+from devops_agent.web.api import backend, visible
 from devops_agent.web.pages import excerpt
 from devops_agent.web.pages.frame import blueprint, render
-from devops_agent.web.v1.incidents import visible
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue

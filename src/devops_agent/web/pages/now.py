@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from flask import redirect, url_for
 
 from devops_agent.jobs import overview, search
-from devops_agent.web.api import backend, planner
+from devops_agent.web.api import backend, planner, visible
 from devops_agent.web.pages.frame import blueprint, render
-from devops_agent.web.v1.incidents import visible
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue

@@ -10,10 +10,9 @@ from devops_agent.errors import NotFound, RequestError
 from devops_agent.jobs import audit
 from devops_agent.jobs.statistics import of_runbook, statistics
 from devops_agent.web import auth, body
-from devops_agent.web.api import backend
+from devops_agent.web.api import backend, view, visible
 from devops_agent.web.pages import bench
 from devops_agent.web.pages.frame import blueprint, check_form, field, number, render, who
-from devops_agent.web.v1.incidents import view, visible
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue

@@ -17,10 +17,9 @@ from devops_agent.errors import NotFound, RequestError
 from devops_agent.jobs import intake, replies, search
 from devops_agent.jobs.intake import Order
 from devops_agent.jobs.rows import JobRow
-from devops_agent.jobs.statistics import View
 from devops_agent.model import Incident
 from devops_agent.web import auth, body
-from devops_agent.web.api import backend
+from devops_agent.web.api import backend, visible
 from devops_agent.web.body import Scenario
 from devops_agent.web.problems import Conflict, Forbidden
 from devops_agent.web.v1.operations import PREFIX, Invalid, operation
@@ -117,20 +116,6 @@ def get_incident(job_id: str) -> Incident:
 def without_paths(incident: Incident) -> Incident:
     """Where the service keeps its files is nobody's business."""
     return incident.model_copy(update={"log_file": None, "baseline_file": None})
-
-
-def visible() -> frozenset[str | None] | None:
-    """The places whose jobs the caller sees; None for all. Jobs without a place are of the first one."""
-    mine = auth.caller().places
-    if mine is None:
-        return None
-    return mine | {None} if next(iter(backend().agent.places)) in mine else frozenset[str | None](mine)
-
-
-def view() -> View:
-    """Whose statistics the caller is told."""
-    places = visible()
-    return View() if places is None else View(places, auth.caller().name)
 
 
 def as_job(row: JobRow) -> dict[str, Any]:

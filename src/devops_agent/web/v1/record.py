@@ -6,8 +6,7 @@ from typing import Any
 
 from devops_agent.jobs import audit
 from devops_agent.web import auth
-from devops_agent.web.api import backend
-from devops_agent.web.v1.incidents import view
+from devops_agent.web.api import backend, view
 from devops_agent.web.v1.operations import operation
 from devops_agent.web.v1.shapes import AuditQuery, AuditTrail, Integrity, Statistics
 
