@@ -121,5 +121,5 @@ _START = r"(?:(?<![A-Za-z0-9_-])|(?<=%[0-9A-Fa-f]{2}))"
 SIGNS: tuple[str, ...] = tuple(dict.fromkeys(sign for signs, _ in _LINES for sign in signs.split(",")))
 """A lower-cased text with none of these holds no `TOKEN`."""
 TOKEN = _START + "(?:" + "|".join(form.strip() for _, form in _LINES) + ")(?![A-Za-z0-9])"
-VAGUE = r"(?<![A-Za-z0-9_/+-])(?:" + _VAGUE + r")(?![A-Za-z0-9])"
+VAGUE = r"(?:(?<![A-Za-z0-9_/-])|(?<=%[0-9A-Fa-f]{2}))(?:" + _VAGUE + r")(?![A-Za-z0-9])"
 """Tokens whose form begins with nothing of its own."""

@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from devops_agent.distil.following import Expected, expected
-from devops_agent.distil.secrets import KEY, KEY_BEGIN, KEY_BODY, KEY_END, KEY_LINES, RULES, Rule, possible
+from devops_agent.distil.rule import Rule
+from devops_agent.distil.secrets import KEY, KEY_BEGIN, KEY_BODY, KEY_END, KEY_LINES, RULES, possible
 from devops_agent.distil.value import is_secret
 from devops_agent.errors import ConfigError
 
@@ -81,6 +82,7 @@ class Redactor:
         self._block = ""
         self._column = 0
         self._next: Expected | None = None
+        self._only: frozenset[int] | None = None
         self._strings: tuple[int, Strings] | None = None
 
     def text(self, text: str) -> str:
@@ -117,9 +119,10 @@ class Redactor:
         for start, stop, numbers in sieve.lines(raw):
             if start < at:
                 continue
-            rules = RULES if max(numbers) >= len(RULES) else [RULES[number] for number in sorted(numbers)]
+            self._only = numbers if max(numbers) < len(RULES) else None
             done.append(_decoded(raw[at:start]))
-            done.append(self._line(_decoded(raw[start:stop]), rules))
+            done.append(self._line(_decoded(raw[start:stop]), RULES))
+            self._only = None
             at = self._rest(raw, stop + 1, done) if self._open else stop
         done.append(_decoded(raw[at:]))
         return "".join(done)
@@ -148,14 +151,14 @@ class Redactor:
     @property
     def repeatable(self) -> bool:
         """Whether there are secrets that `again` would look for."""
-        return any(len(secret) >= _REPEATED for secret in self._known)
+        return any(map(_telling, self._known))
 
     def again(self, masked: str) -> str:
         """The text with secrets masked where nothing but their value gives them away, the longest first.
 
         Of very many secrets the rest is masked where it stands as a word of its own: one pass for all of them.
         """
-        known = sorted((secret for secret in self._known if len(secret) >= _REPEATED), key=len, reverse=True)
+        known = sorted(filter(_telling, self._known), key=len, reverse=True)
         if self._none_of(known, masked):
             return masked
         for secret in known[:_ONE_BY_ONE]:
@@ -235,20 +238,25 @@ class Redactor:
                 return line
         if self._next:
             line = self._announced(line, rules)
-        lower = line.lower()
-        for rule in rules:
-            if rule.possible(lower):
-                if not rule.kind.startswith("next"):
-                    line = rule.expression.sub(partial(self._mask, kind=rule.kind), line)
-                elif rule.expression.search(line):
+        before = lower = line.lower()
+        for number, rule in enumerate(rules):
+            if (self._only is not None and number not in self._only) or not rule.possible(before):
+                continue
+            if rule.kind.startswith("next"):
+                if rule.expression.search(line):
                     self._next = expected(rule.kind, line)
+                continue
+            masked = rule.masked(line, lower, partial(self._mask, kind=rule.kind))
+            if masked is not line and masked != line:
+                line, lower = masked, masked.lower()
+                self._only = None
         for own in self._own:
             line = own.sub(lambda found: self._mask(found, "own"), line)
         return line
 
     def _announced(self, line: str, rules: Sequence[Rule]) -> str:
         """A line after one that said what stands here."""
-        said, self._next = self._next, None
+        said, self._next, self._only = self._next, None, None
         if not said:
             return line
         if said.kind == "next-carried":
@@ -308,13 +316,18 @@ class Redactor:
         return head + self._block
 
 
+def _telling(secret: str) -> bool:
+    """Whether its value alone gives a secret away: not where it is short, or one plain word."""
+    return len(secret) >= _REPEATED and not (secret.isalpha() and secret[1:].islower())
+
+
 def _may_begin(line: str) -> bool:
     return KEY in line or "Private-Lines" in line
 
 
 def _within_placeholder(line: str, at: int) -> bool:
     """Whether a place of the line lies within what stands for a secret."""
-    start = line.rfind("[", 0, at + 1)
+    start = line.rfind("[", 0, at)
     return start >= 0 and line.startswith("[redacted:", start) and line.find("]", start) >= at
 
 

@@ -8,10 +8,9 @@ holds the secret (`following.py`).
 from __future__ import annotations
 
 import re
-from functools import cached_property
 
 from devops_agent.distil.forms import SIGNS, TOKEN, VAGUE
-from devops_agent.scan.literals import holds
+from devops_agent.distil.rule import Rule
 
 KEY_BEGIN = re.compile(r"-{4,5} ?BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)? ?-{4,5}|Private-Lines: \d+")
 KEY_END = re.compile(r"-{4,5} ?END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)? ?-{4,5}|Private-MAC: [0-9a-f]+")
@@ -25,14 +24,14 @@ KEY_LINES = r"(?:BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|Private-Lines: )"
 """What a text with a private key holds, and the same for the sieve."""
 
 _NAME = (
-    r"pass(?:wd|word|phrase|code)?|pwd|pw|secret|token|api[_-]?key|apikey|access[_-]?key|secret[_-]?key|private[_-]?key"
-    r"|signing[_-]?key|encryption[_-]?key|master[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|auth[_-]?key|credentials?"
-    r"|auth(?:token)?|jwt|bearer|client[_-]?secret|session[_-]?id|cookie|salt|dsn|requirepass|csrf|webhook|license[_-]?key"
-    r"|pre-?shared-?key|npmAuthIdent|client[_-]key[_-]data|saml(?:request|response)|client[_-]assertion|code[_-]verifier|_session"
-    r"|jsessionid|phpsessid|connect\.sid"
+    r"pass(?:wd|word|phrase|code)?|pwd|pw|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key"
+    r"|signing[_-]?key|encryption[_-]?key|master[_-]?key|(?:account|app|deploy|service|admin|storage|auth)[_-]?key|credentials?"
+    r"|auth(?:token|ident)?|jwt|bearer|sess(?:ion)?[_-]?id|(?<=_)session|cookie|salt|dsn|csrf|webhook|license[_-]?key"
+    r"|pre-?shared-?key|client[_-]key[_-]data|saml(?:request|response)|client[_-]assertion|code[_-]verifier|(?<=connect\.)sid"
 )
 _SUFFIX = r"(?:[_-](?:id|value|key|data|hash|base|base64|b64|str|string|plain|hex|prod|dev|test|staging|live|new|old|admin|root|user|db|default|\d{1,3}))?"
 _ASSIGNED = r"(?:" + _NAME + r")" + _SUFFIX
+_BY_NAME = "(?i)" + _ASSIGNED
 _WHOLE = r"[\w.-]{0,80}?" + _ASSIGNED
 """A name behind anything, and with what stands before it."""
 _QUOTE = r"\\{0,7}[\"'`]"
@@ -47,7 +46,7 @@ _OPTION = (
     r"|storepass|keypass|credentials|pat|(?:deploy|encryption|license|hmac|webhook|ssh|service|app|master|shared|signing|secret|account|storage|host)-key|(?:rpc|webhook|shared|hmac)-secret)"
 )
 _TOOLS = (
-    r"sshpass|plink|pscp|docker login|podman login|buildah login|helm registry login|az login|az sql|oc login|cf login|crane auth login"
+    r"sshpass|plink|pscp|docker[\s\"',]{1,4}login|podman[\s\"',]{1,4}login|buildah login|helm registry login|az login|az sql|oc login|cf login|crane auth login"
     r"|ibmcloud login|twine|poetry publish|security (?:unlock-keychain|import|create-keychain|set-key-partition-list)|altool|signtool|ldap[a-z]{3,8}|psql|mongo(?:sh|dump|restore|export|import)?|sqlcmd|bcp"
     r"|7z|rar|unrar|kinit|cqlsh|influx|rabbitmqadmin|ncftpput|useradd|usermod|snowsql|nuget"
 )
@@ -72,13 +71,14 @@ _RULES: tuple[tuple[str, str], ...] = (
         "url",
         r"(?i)\bhttps?://(?:[^\s/:@'\"<>]{0,100}:)?(?P<s>(?=[\w-]{0,200}\d)[\w-]{20,255})(?::[^\s/@'\"]{0,80})?@[\w.-]+",
     ),
+    ("assigned", r"(?i)PWD=\{(?P<s>[^{}\r\n]{3,200})\}"),
     (
         "query",
         r"(?i)(?:[?&;#]|%26|%3f)(?:(?:[\w-]{0,30}(?:token|secret|password|passwd|pass|pwd|api[_-]?key|apikey|signature|credential|auth|sig|access[_-]?key|verifier|assertion|saml\w{7,8})|x-(?:amz|goog)-[\w-]*(?:signature|token|credential)|key|code|sas)(?:=|%3d)|(?:hmac|sign|ticket|session|sid|appid|hapikey|[a-z]+-key|\w{0,20}sessionid)=(?=[^\s&\"'<>#]{16}))(?P<s>[^\s&\"'<>#]{3,8000})",
     ),
     (
         "header",
-        r"(?i)\b(?:proxy-)?authorization\b\\{0,7}[\"']?\s{0,3}(?::|=>|=|,)\s{0,3}[\[({\\\"']{0,6}(?:(?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256|key)\s+|[a-z][\w.-]{1,24}\s+(?=\S{0,200}\d|\S{20}))?(?:[\w-]{2,20}=\\{0,7}[\"']?)?(?P<s>[^\s\"',;\\\])}=][^\s\"',;\\\])}]{5,8000})",
+        r"(?i)\b(?:proxy-)?authorization\b\\{0,7}[\"']?\s{0,3}(?::|=>|=|,)\s{0,3}[\[(\\\"']{0,6}(?:(?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256|key)\s+|[a-z][\w.-]{1,24}\s+(?=\S{0,200}\d|\S{20}))?(?:[\w-]{2,20}=\\{0,7}[\"']?)?(?P<s>[^\s\"',;\\\])}=][^\s\"',;\\\])}]{5,8000})",
     ),
     ("header", r"\b(?:[Bb]earer|BEARER|Basic|BASIC|basic)\s+(?P<s>(?=\S{0,100}\d)[A-Za-z0-9+/_.~-]{12,8000}={0,2})"),
     (
@@ -91,7 +91,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         "header",
-        r"(?i)\b(?:x-[\w-]{0,30}(?:key|token|secret|auth|signature(?:-256)?|team)|private-token|job-token|ocp-apim-subscription-key|api-key|dd-api-key|dd-application-key|fastly-key|circle-token)\\{0,7}[\"']?\s{0,3}[:=]\s{0,3}[\[({\\\"']{0,6}(?:[a-z]{1,10}\d{0,3}=)?(?P<s>[^\s\"',;\\\])}]{6,8000})",
+        r"(?i)\b(?:x-[\w-]{0,30}(?:key|token|secret|auth|signature(?:-256)?|team)|private-token|job-token|[a-z]{2,20}-crumb|ocp-apim-subscription-key|api-key|dd-api-key|dd-application-key|fastly-key|circle-token)\\{0,7}[\"']?\s{0,3}[:=]\s{0,3}[\[({\\\"']{0,6}(?:[a-z]{1,10}\d{0,3}=)?(?P<s>[^\s\"',;\\\])}]{6,8000})",
     ),
     (
         "password",
@@ -108,7 +108,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         "password",
-        r"\b(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump|mysqlimport|mysqlcheck)\b[^|;\n]{0,300}?\s(?:-p|password\s+)[\\\"']{0,4}(?P<s>[^\s\"';|\\]{3,200})",
+        r"\b(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump|mysqlimport|mysqlcheck)\b[^|;\n]{0,300}?\s(?:[\\\"']{0,4}-p|password\s+)[\\\"']{0,4}(?P<s>[^\s\"';|\\]{3,200})",
     ),
     (
         "password",
@@ -120,7 +120,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     ("password", r"\bredis-cli\b[^|;\n]{0,200}?\s(?:-a|--pass)\s?[\"']?" + _BODY),
     (
         "password",
-        r"(?:\b(?:curl|wget|http|https|xh)\b[^|;\n]{0,400}?\s(?:-u|-U|--user|--proxy-user|-a|--auth)|\s[\\\"']{0,4}(?:-auth|-u|--(?:src-|dest-)?creds))(?:[\\\"']{1,4},\s?|[= ])?[\\\"']{0,4}[^\s:\"'=]{1,80}:(?P<s>[^\s\"'\\]{2,200})",
+        r"(?:\b(?:curl|wget|http|https|xh)\b[^|;\n]{0,400}?\s(?:-u|-U|--user|--proxy-user|-a|--auth)|\s(?:-auth|--(?:src-|dest-)?creds)|[\[\s]\\{0,7}[\"'](?:-auth|-u)(?=\\{0,7}[\"']))(?:[\\\"']{1,4},\s?|[= ])?[\\\"']{0,4}(?:\[redacted:[a-z-]{1,20}:\d{1,6}\]|[^\s:\"'=]{1,80}):(?P<s>[^\s\"'\\]{2,200})",
     ),
     (
         "password",
@@ -134,8 +134,8 @@ _RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         "password",
-        r"(?i)\b(?:configure set|config set|env set|secret set|setx)\s+"
-        + _WHOLE
+        r"(?i)\b(?:configure set|config set|env set|secret set|setx)\s+[^\s=]{0,120}?"
+        + _ASSIGNED
         + r"(?: (?:-b|--body))?\s+[\"']?"
         + _BODY,
     ),
@@ -146,7 +146,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     ("password", r"\b(?:login|auth|kinit|passwd|chpasswd|sudo)\b[^\n|;]{0,80}<<<\s*[\\\"']{0,4}" + _BODY),
     (
         "password",
-        r"(?i)\b(?:identified\s+(?:with\s+\w+\s+)?by\s+(?:password\s+)?|[a-z]{0,20}(?:password|passphrase|passwd|secret(?=['\"] *\)))(?:\s*=)?\s{0,3}\(?|ConvertTo-SecureString\s+|send\s+(?=\\*\"\S+\\r))(?P<q>\\{0,7}['\"])(?P<s>[^'\"\\\s]{3,200})(?=(?P=q)|\\r)",
+        r"(?i)\b(?:(?:user|grant|role|to)\b[^\n;]{0,200}?\bidentified\s+(?:with\s+\w+\s+)?by\s+(?:password\s+)?|[a-z]{0,20}(?:password|passphrase|passwd|secret(?=['\"] *\)))(?:\s*=)?\s{0,3}\(?|ConvertTo-SecureString\s+|send\s+(?=\\*\"\S+\\r))(?P<q>\\{0,7}['\"])(?P<s>[^'\"\\\s]{3,200})(?=(?P=q)|\\r)",
     ),
     ("password", r"\bPSCredential\(\s*['\"][^'\"]+['\"],\s*['\"](?P<s>[^'\"]{3,200})"),
     (
@@ -196,7 +196,6 @@ _RULES: tuple[tuple[str, str], ...] = (
         + _WHOLE
         + r"</key>\s{0,9}<string)>(?P<s>[^<>\s]{3,8000})(?=<)",
     ),
-    ("assigned", r"(?i)PWD=\{(?P<s>[^{}\r\n]{3,200})\}"),
     (
         "assigned",
         r"(?i)(?:^|[\s\"'])" + _WHOLE + r"=(?P<s>(?:(?![,;&]\s?[\w.-]{1,40}=)[^\s\"'`<>]){3,4000})(?=\s*$|[\"'])",
@@ -233,7 +232,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         "strong",
-        r"(?i)\b(?:pass(?:word|phrase)|(?:api|access|secret|client|auth|private)\s(?:access\s)?(?:key|secret|token))\b[^\n:=]{0,60}[:=]\s{1,4}(?P<s>[^\s\"'`\\]{6,400})(?=[\s\\\"']|$)",
+        r"(?i)\b(?:pass(?:word|phrase)|(?:api|access|secret|client|auth|private)\s(?:access\s)?(?:key|secret|token))\b[^\n]{0,60}?[:=]\s{1,4}(?P<s>[^\s\"'`\\]{6,400})(?=\s*$|[\\\"'])",
     ),
     (
         "password",
@@ -251,7 +250,7 @@ _RULES: tuple[tuple[str, str], ...] = (
         r"(?i)\b(?:name|key)\\{0,7}[\"']?\s{0,3}[:=]\s{0,3}[\"']?" + _WHOLE + r"[\"']?\s{0,3},?\s*$|\"keyName\"",
     ),
     ("next-block", r"(?i)" + _ASSIGNED + r"[\"']?\s{0,3}:\s{0,3}[|>][+-]?\d?\s*$"),
-    ("next-argument", r"(?i)(?:^|[\s\"'\[])--?[a-z0-9-]{0,60}?" + _OPTION + r"[\"']?,?\s*\\?\s*$"),
+    ("next-argument", r"(?i)(?:^|[\s\"'\[])--[a-z0-9-]{0,60}?" + _OPTION + r"[\"']?,?\s*\\?\s*$"),
     ("next-prompt", r"(?i)\bpass(?:word|phrase)\b[^\n:]{0,60}:\s*$"),
     (
         "next-carried",
@@ -293,12 +292,13 @@ _NEEDS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("webhook",), ("office",)),
     (("://",), ("@",)),
     (("://",), ("@",)),
+    (("pwd={",),),
     (("=", "%3d"), ("?", "&", ";", "#", "%26", "%3f")),
     (("authorization",),),
     (("bearer", "basic"),),
     (("signature", "response", "mac", "sentry_key", "cnonce"), ("=",)),
     (("cookie",),),
-    (("x-", "-token", "-key"), _SIGNS),
+    (("x-", "-token", "-key", "-crumb"), _SIGNS),
     (("-", "/"), _OPTIONS),
     (("-", "/"), _OPTIONS),
     (("mysql", "mariadb"), ("-p", "password")),
@@ -326,7 +326,6 @@ _NEEDS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("pass",), ("(",)),
     (_NAMES, ("value", ">"), ("name", "key", "property")),
     (_NAMES, ("<",)),
-    (("pwd={",),),
     (_NAMES, ("=",)),
     (_NAMES, ("=",)),
     (_NAMES, (":", "=>")),
@@ -350,34 +349,19 @@ _NEEDS: tuple[tuple[tuple[str, ...], ...], ...] = (
 )  # fmt: skip
 
 
-class Rule:
-    """One expression, compiled when a text first holds what it needs: of each group of strings one."""
-
-    def __init__(self, kind: str, source: str, needs: tuple[tuple[str, ...], ...], origin: Rule | None = None) -> None:
-        self.kind = kind
-        self.source = source
-        self.needs = tuple(sorted(needs, key=len))
-        self._origin = origin
-
-    @cached_property
-    def expression(self) -> re.Pattern[str]:
-        """The compiled expression."""
-        return self._origin.expression if self._origin else re.compile(self.source)
-
-    def possible(self, lower: str) -> bool:
-        """Whether a lower-cased text holds what the rule needs."""
-        return holds(lower, self.needs)
-
-    def within(self, needs: tuple[tuple[str, ...], ...]) -> Rule:
-        """The same rule for a text in which nothing else of what it needs occurs."""
-        return Rule(self.kind, self.source, needs, self._origin or self)
+RULES: tuple[Rule, ...] = tuple(
+    Rule(kind, source, needs, source.startswith(_BY_NAME)) for (kind, source), needs in zip(_RULES, _NEEDS, strict=True)
+)
 
 
-RULES: tuple[Rule, ...] = tuple(Rule(kind, source, needs) for (kind, source), needs in zip(_RULES, _NEEDS, strict=True))
+_SHORT = 4000
+"""Characters of a text for which looking for everything that a rule needs would take longer than it saves."""
 
 
 def possible(lower: str) -> list[Rule]:
     """The rules that may match in parts of a lower-cased text; each looks only for what stands in the text."""
+    if len(lower) < _SHORT:
+        return [rule for rule in RULES if rule.possible(lower)]
     found: dict[int, tuple[str, ...]] = {}
     rules = []
     for rule in RULES:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 
 _HARMLESS = re.compile(
-    r"(?i)(?:\*+|\[?(?:true|false)\]?\W*|\\+\$.*|x{3,}|\.{2,}|-+|_+|<.*>?|\$\w*|\$[({].*|%\w*%|%[a-z]|%[({].*|\{\{.*|\{\w*\}?|\[\w*\]?|\(\w*\)?|@\w+@?|null|nil|none|undefined|true|false|yes|no|on|off|empty|missing|required|optional|invalid"
+    r"(?i)(?:\*+|\[?(?:true|false)\]?\W*|\\+\$.*|x{3,}|\.{2,}|-+|_+|<.*>?|\$[\w.]*|\$[({].*|%\w*%|%[a-z]|%[({].*|\{\{.*|\{\w*\}?|\[\w*\]?|\(\w*\)?|@\w+@?|null|nil|none|undefined|true|false|yes|no|on|off|empty|missing|required|optional|invalid"
     r"|expired|unset|set|secure|masked|hidden|redacted|filtered|removed|default|auto|env|string|str|int|bool|boolean|integer|text|bytes|object|function|type"
     r"|error|failed|failure|success|succeeded|ok|found|not|is|was|are|the|for|in|at|to|of|and|or|with|from|by|on|a|an|this|that|value|name|key|token|password|secret"
     r"|expected|unexpected|unknown|incorrect|wrong|changed|updated|created|deleted|rejected|denied|accepted|enabled|disabled|read|write|used|basic|bearer|identifier"
-    r"|n/?a|todo|tbd|self|request|requests|response|file|path|user|username|class|def|import|return|new|var|let|const|match|matches|mismatch|length|index|version"
-    r"|process\.env\S*|os\.environ\S*|env\.\S*|secrets?\.\S*|vault:\S*|ref\+\S*|file:\S*|arn:\S*|/[\w.-]{1,30}(?:/[\w.-]{1,30}){1,20}/?|/\w{0,20}|\d{1,5}|https?:.*)"
+    r"|n/?a|todo|tbd|self|request|requests|response|signature|digest|oauth2?|hmac|ldap|saml|oidc|sso|kerberos|ntlm|negotiate|plain|custom|internal|external|anonymous|session|cookie|header|query|body|file|path|user|username|class|def|import|return|new|var|let|const|await|yield|async|lambda|typeof|match|matches|mismatch|length|index|version"
+    r"|process\.env\S*|os\.environ\S*|env[.:]\S*|id=.*|secrets?\.\S*|vault:\S*|ref\+\S*|file:\S*|arn:\S*|/[\w.-]{1,30}(?:/[\w.-]{1,30}){1,20}/?|/\w{0,20}|\d{1,5}|https?:.*)"
     r"[.,:;!?]*"
 )
-_CODE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\(.*|[a-z_]+(?:\.[a-z_]+)+|.*(?:::|->).*")
+_CODE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\(.*\)\W*|[a-z_]+(?:\.[a-z_]+)+|.*(?:::|->).*")
 _WORD = re.compile(r"[a-z]+|[A-Z][a-z]+|[A-Z]?[a-z]+(?:[-_ ][A-Z]?[a-z]+)+|[A-Z]+(?:_[A-Z]+)*")
 _RUN = re.compile(r"[A-Za-z0-9+]{16,}")
 _RANDOM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[^A-Za-z]*[A-Za-z])(?=(?:[^0-9]*[0-9]){2}).*")
@@ -36,6 +36,8 @@ def is_secret(kind: str, value: str) -> bool:
     if kind in ("named", "element"):
         return not _WORD.fullmatch(value) and len(value) >= 5
     if kind == "quoted":
+        if value[0] == " " or not any(map(str.isalnum, value)):
+            return False
         return " " not in value.strip() or any(character.isdigit() for character in value)
     return True
 
