@@ -22,6 +22,8 @@ _NO_HOST = re.compile(
     re.IGNORECASE,
 )
 """What a pattern takes for a host where a message is worded otherwise: numbers, versions and words."""
+_SLASH = re.compile("%2f", re.IGNORECASE)
+"""How the address of a scoped package has its slash."""
 _REDACTED = re.compile(r"^[<\[*]+[^>\]]*[>\]*]+$")
 
 
@@ -31,6 +33,8 @@ def facts(hits: Iterable[Hit]) -> dict[str, Any]:
     for hit in hits:
         for group, value in hit.groups.items():
             name, text = fact_name(group), clean(value)
+            if name == "package":
+                text = _SLASH.sub("/", text)
             if name in FACTS and _plausible(name, text):
                 found.setdefault(name, text)
     _from_url(found)

@@ -98,7 +98,7 @@ DECISIVE: tuple[str, ...] = (
     rf"(?<![\w.:/>-])(?:(?P<host>{_ADDRESS}|localhost|(?:[\w-]{{1,63}}\.){{1,8}}{_DOMAINS})(?::(?P<port>\d{{2,5}}))?)(?![\w.-]|:\d{{1,4}}:)",
     r"(?:\[[0-9a-f:]{2,45}\]|\*|0\.0\.0\.0|:::?):(?P<port>\d{2,5})\b",
     r"\b(?i:port)[ :=#]{1,3}(?P<port>\d{2,5})\b",
-    r"\b(?i:server|host(?:name)?|host name|upstream|endpoint|broker|peer|for)[ :=]{1,2}[\"'`]"
+    r"\b(?i:server|host(?:name)?|host name|upstream|endpoint|broker|peer)[ :=]{1,2}[\"'`]"
     r"(?P<host>[a-z0-9][\w-]{0,62}(?:\.[\w-]{1,63}){0,8})[\"'`]",
     r"@(?P<host>[\w-]{1,63}(?:\.[\w-]{1,63}){1,8})(?:[:/]|\b)",
     r"\bfor (?:invalid )?user[ :]+[\"'`]?(?P<user>[\w.@-]{2,80}\w)",
