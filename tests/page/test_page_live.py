@@ -123,6 +123,18 @@ def test_a_log_that_is_too_large_is_refused_at_once(tmp_path, person):
         page.locator("#file").set_input_files({"name": "a.log", "mimeType": "text/plain", "buffer": b"x" * 200_000})
         page.get_by_role("button", name="Find the cause").click()
         expect(page.get_by_text("The file is too large")).to_be_visible()
+        page.wait_for_timeout(3000)
+        expect(page.get_by_text("The file is too large")).to_be_visible()
+
+
+def test_what_is_no_log_is_refused_where_it_was_chosen(tmp_path, person):
+    with serving(tmp_path) as service:
+        page = person(service).go("/dashboard/try")
+        page.locator("#file").set_input_files(
+            {"name": "a.zip", "mimeType": "application/zip", "buffer": b"PK\x03\x04" * 9}
+        )
+        page.get_by_role("button", name="Find the cause").click()
+        expect(page.get_by_text("this is a ZIP archive")).to_be_visible()
 
 
 def test_keys_are_given_on_the_page_and_logged_in_with(tmp_path, person):

@@ -232,3 +232,13 @@ def test_times():
     assert ago(now() - timedelta(hours=3)) == "3 hours ago"
     assert ago(now() + timedelta(minutes=1, seconds=5)) == "in 1 minute"
     assert ago(None) == ""
+
+
+def test_where_there_is_no_page_a_person_is_told_so_and_a_program_what_there_is(shared):
+    person = shared.http.get("/dashboard/nowhere/at/all", headers={"Accept": "text/html"})
+    assert person.status_code == 404
+    assert "there is no page nowhere/at/all" in person.text
+    assert "Back to now" in person.text
+    program = shared.http.get("/dashboard/nowhere")
+    assert program.status_code == 404
+    assert not [each for each in program.json()["available_endpoints"] if "address" in each]

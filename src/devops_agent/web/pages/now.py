@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flask import redirect, url_for
+from flask import abort, redirect, request, url_for
 
+from devops_agent.errors import NotFound
 from devops_agent.jobs import overview, search
 from devops_agent.web.api import backend, planner, visible
 from devops_agent.web.pages.frame import blueprint, render
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 MOST_WAITING = 8
 """Plans that are shown with their actions; further ones are a line each."""
+
+
+@blueprint.get("/<path:address>")
+def nothing(address: str) -> ResponseReturnValue:
+    """An address of the pages where there is none: told to a person as a page, to a program as everywhere."""
+    if "text/html" not in request.headers.get("Accept", ""):
+        abort(404)
+    raise NotFound(f"there is no page {address}")
 
 
 @blueprint.get("")

@@ -88,19 +88,20 @@
   const send = (mode) => {
     const file = form.file.files[0];
     const limit = Number(form.dataset.limit);
-    if (file && file.size > limit) { said(`The file is too large: at most ${Math.floor(limit / 1048576)} MB`); return; }
+    const place = form.querySelector(".sending"), bar = place.querySelector("progress"), text = place.querySelector("span");
+    const refused = (why) => { place.hidden = false; bar.hidden = true; text.textContent = why; };
+    if (file && file.size > limit) { refused(`The file is too large: at most ${Math.floor(limit / 1048576)} MB. Pack it (gzip), or send its end.`); return; }
     const data = new FormData(form);
     data.set("mode", mode);
     if (file) data.set("log", "");
-    const place = form.querySelector(".sending"), bar = place.querySelector("progress"), text = place.querySelector("span");
     const request = new XMLHttpRequest();
-    place.hidden = false;
+    place.hidden = bar.hidden = false;
     request.upload.onprogress = (event) => { bar.value = 100 * event.loaded / event.total; text.textContent = event.loaded < event.total ? `${Math.floor(bar.value)} % sent` : "reading it"; };
     request.onload = () => {
       if (request.status < 400) location.assign(request.responseURL);
-      else { place.hidden = true; said(new DOMParser().parseFromString(request.responseText, "text/html").querySelector(".hero p")?.textContent || "It was not accepted"); }
+      else refused(new DOMParser().parseFromString(request.responseText, "text/html").querySelector(".hero p")?.textContent || "It was not accepted");
     };
-    request.onerror = () => { place.hidden = true; said("The service cannot be reached"); };
+    request.onerror = () => refused("The service cannot be reached");
     request.open("POST", form.action);
     request.setRequestHeader("Accept", "text/html");
     request.send(data);
