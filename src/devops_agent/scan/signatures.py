@@ -39,7 +39,6 @@ class Signatures:
         self._folder = folder
         self._compiled: dict[int, re.Pattern[str]] = {}
         self._fingerprint = ""
-        self._longest: list[tuple[int, tuple[str, ...]]] | None = None
         self._asked = 0
         self._matching: Callable[[str], list[int]] | None = None
         self._by_role: dict[str, dict[str, list[int]]] = {}
@@ -127,15 +126,13 @@ class Signatures:
         return roles
 
     def _possible(self, text: Text) -> set[int]:
-        """Patterns (but those of role `none`) whose longest clause stands in the text."""
-        if self._longest is None:
-            self._longest = [
-                (index, max(each.literals, key=_length) if each.literals else ("",))
-                for index, each in enumerate(self.patterns)
-                if each.role != "none"
-            ]
+        """Patterns (but those of role `none`) whose most telling clause stands in the text."""
         holds = text.holds if text.indexed else text.lower.__contains__
-        return {index for index, clause in self._longest if any(map(holds, clause))}
+        return {
+            index
+            for index, each in enumerate(self.patterns)
+            if each.role != "none" and (not each.literals or any(map(holds, each.literals[0])))
+        }
 
     def _owner(
         self, roles: dict[str, list[int]], match: Callable[[int], list[int]], lines: Sequence[str]
@@ -174,7 +171,3 @@ def compiled_folder() -> Path:
 
     named = os.environ.get("DEVOPS_AGENT_DATA_DIR")
     return (Path(named) if named else default_data_dir()) / "compiled"
-
-
-def _length(clause: tuple[str, ...]) -> int:
-    return min(map(len, clause))
