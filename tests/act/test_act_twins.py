@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +48,24 @@ def test_a_service_that_listens_where_it_should_not_is_put_right(site: Site) -> 
     report = site.handle(f"gateway: connect to 127.0.0.1:{port} failed: Connection refused\nexit status 1\n")
     assert (report["status"], done(report)) == ("resolved", ["set_value", "restart_service"]), report["summary"]
     assert (site.folder / "app.env").read_text() == f"# PORT={port + 1} was the old one\nPORT={port}\n"
+
+
+@pytest.mark.parametrize("halted", [True, False])
+def test_a_service_that_was_halted_is_restarted_and_one_that_is_slow_is_not(site: Site, halted: bool) -> None:
+    site.write(
+        "app.py", f"{APP}\nimport time\ndef work(): time.sleep(float(sys.argv[2])); return 'open'\nserve(sys.argv[1])\n"
+    )
+    port = free_port()
+    health = {"http": f"http://127.0.0.1:{port}/", "timeout": 2}
+    site.service("shop", f"exec python3 app.py {port} {0 if halted else 30}", ports=[port], health=health)
+    assert eventually(lambda: site.pid("shop") and socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+    pid = site.pid("shop")
+    if halted:
+        os.kill(pid, signal.SIGSTOP)
+    report = site.handle(f"curl: (28) Failed to connect to 127.0.0.1 port {port} after 3001 ms: Connection timed out\n")
+    assert done(report) == (["restart_service"] if halted else []), report["summary"]
+    assert (report["status"] == "resolved") is halted
+    assert (site.pid("shop") == pid) is not halted
 
 
 RESOLVER = """import http.server, os, signal
