@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, RowMapping, and_, select, update
 
+from devops_agent.distil.redact import redact
 from devops_agent.errors import ApprovalMismatch, RequestError
 from devops_agent.jobs import audit, feed
 from devops_agent.jobs.journal import StoredJournal
@@ -54,8 +55,8 @@ def decide(connection: Connection, row: RowMapping, fingerprint: str | None, sai
     decision = Approval(
         fingerprint=request.fingerprint,
         granted=said.granted,
-        by=said.by,
-        reason=said.reason,
+        by=redact(said.by)[0],
+        reason=redact(said.reason)[0],
         expires=request.expires,
     )
     if not said.granted or request.persons < 2 or _vote(stored, row, attempt, request, decision):

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, case, func, insert, select, update
 
+from devops_agent.distil.redact import redact
 from devops_agent.errors import NotFound, RequestError
 from devops_agent.jobs import audit
 from devops_agent.jobs.database import alone
@@ -73,6 +74,7 @@ def say(engine: Engine, made: Report, cause: str, by: str, reason: str = "") -> 
     Raises NotFound for a job that is not there, RequestError for one that has not ended or names nothing.
     """
     _check(cause)
+    by, reason = redact(by)[0], redact(reason)[0]
     job = made.job or ""
     keys = [(key, attempt) for attempt in made.attempts if (key := _key(made, attempt)) is not None]
     key, attempt = next((each for each in keys if each[0][3] == cause), keys[-1] if keys else (None, None))

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, and_, delete, func, not_, select, update
 
+from devops_agent.distil.redact import redact
 from devops_agent.errors import LeaseLost, NotFound
 from devops_agent.jobs import audit, feed, retention, search
 from devops_agent.jobs.database import patiently
@@ -139,6 +140,7 @@ class Jobs:
 
     def cancel(self, job: str, by: str, reason: str) -> bool:
         """End a job that has not ended: nobody goes on with it, and whoever works on it now can write no more."""
+        by, reason = redact(by)[0], redact(reason)[0]
         with self.engine.begin() as connection:
             row = self._find(connection, job)
             if row["status"] in FINISHED:

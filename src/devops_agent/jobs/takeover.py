@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, insert, select, update
 
+from devops_agent.distil.redact import redact
 from devops_agent.errors import RequestError
 from devops_agent.jobs import audit
 from devops_agent.jobs.store import Jobs
@@ -29,6 +30,7 @@ def take(store: Jobs, job: str, by: str, reason: str = "") -> None:
 
     Raises RequestError while the agent itself is at work on it.
     """
+    by, reason = redact(by)[0], redact(reason)[0]
     row = store.job(job)
     if row.status == "waiting" and row.waiting == "approval":
         store.decide(job, False, by, f"taken over{': ' + reason if reason else ''}")
@@ -44,6 +46,7 @@ def take(store: Jobs, job: str, by: str, reason: str = "") -> None:
 
 def close(store: Jobs, job: str, by: str, reason: str = "") -> None:
     """Write down that a person has set it right, so that it is on nobody's list any more."""
+    by, reason = redact(by)[0], redact(reason)[0]
     if not store.job(job).answered:
         raise RequestError(f"job: {job} is being worked on; wait until it has an answer")
     with store.engine.begin() as connection:

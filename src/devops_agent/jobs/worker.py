@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from devops_agent import policy, seen
+from devops_agent.distil.redact import redact
 from devops_agent.errors import AgentError, LeaseLost, NotFound, Suspended
 from devops_agent.inventory import Place, load
 from devops_agent.jobs import baselines, logs
@@ -154,7 +155,7 @@ class Worker:
         except (Suspended, TooEarly):
             return Walked(draft)
         except AgentError as failure:
-            error = str(failure)
+            error = redact(str(failure))[0]
         except Exception:
             log.exception("job %s failed", claim.id)
             error = INTERNAL
@@ -197,7 +198,7 @@ class Worker:
         except LeaseLost:
             raise
         except AgentError as failure:
-            error = str(failure)
+            error = redact(str(failure))[0]
         finally:
             children.permit.reset(permit)
         made = self._report(claim, journal, joins, error)

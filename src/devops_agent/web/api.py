@@ -195,8 +195,7 @@ def _uploaded(name: str, content: bytes) -> body.Scenario:
     if not text.strip():
         raise RequestError("log: empty; expected the text of the failing log")
     given = body.beside()
-    named = body.clean(name.replace("\\", "/").rpartition("/")[2])[:300]
-    return given._replace(context=text, title=given.title or named)
+    return given._replace(context=text, title=given.title or body.file_title(name))
 
 
 def _accepted(job_id: str, status: str) -> ResponseReturnValue:

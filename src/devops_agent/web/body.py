@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, NamedTuple
 
 from flask import request
@@ -114,6 +115,18 @@ def clean(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def file_title(filename: str | None) -> str:
+    """What an uploaded file's incident is called. A secret may stand behind any part of a file's name."""
+    from devops_agent.distil.redact import redact
+
+    name = clean((filename or "").replace("\\", "/").rpartition("/")[2])[:300]
+    for at in (0, *(each.end() for each in re.finditer(r"[-_.]+", name))):
+        masked, found = redact(name[at:])
+        if found:
+            return name[:at] + masked
+    return name
 
 
 def _scenario(item: Any, where: str) -> Scenario:

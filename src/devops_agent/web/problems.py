@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from flask import g, redirect, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 
+from devops_agent.distil.redact import redact
 from devops_agent.errors import AgentError
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ def register(app: Flask, details: bool = False) -> None:
 
 def told(body: dict[str, Any], status: int, headers: dict[str, str]) -> ResponseReturnValue:
     """The answer in the form of the contract; in that of RFC 9457 where the newer API was asked."""
-    fields = body.pop("problems", None)
+    body["error"] = redact(str(body["error"]))[0]
+    fields = [{name: redact(str(said))[0] for name, said in each.items()} for each in body.pop("problems", None) or ()]
     if not request.path.startswith(API):
         return body, status, headers
     code = body.pop("code", None) or _CODES.get(status) or f"http_{status}"

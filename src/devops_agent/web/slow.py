@@ -1,8 +1,8 @@
 """Clients that hold a thread without doing anything with it: who sends a request byte by byte, or reads no answer.
 
-A request's head must be there within `HEAD_SECONDS` of its first byte, its body at `BYTES_PER_SECOND` at least, and each
-piece of an answer must be taken as fast after `SEND_SECONDS`; else the connection is shut, so that the thread that
-waits for it is free again.
+A request's head must be there within `HEAD_SECONDS` of its first byte, its body at `BYTES_PER_SECOND` at least, and
+each piece of an answer must be taken as fast after `SEND_SECONDS`; else the connection is shut, so that the thread
+that waits for it is free again.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 from werkzeug.exceptions import InternalServerError
 
+from devops_agent.distil.redact import redact
 from devops_agent.errors import AgentError
 from devops_agent.web import auth, body, words
 from devops_agent.web.problems import Forbidden
@@ -93,9 +94,9 @@ def problem(error: AgentError) -> Any:
     if error.status >= 500 and error.status != 503:
         raise InternalServerError(original_exception=error)
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) != "text/html":
-        return {"error": str(error), "code": error.code}, error.status
+        return {"error": redact(str(error))[0], "code": error.code}, error.status
     job = (request.view_args or {}).get("job_id") if error.status != 404 else None
-    return render("problem.html", message=str(error), job=job), error.status
+    return render("problem.html", message=redact(str(error))[0], job=job), error.status
 
 
 @blueprint.after_request

@@ -196,7 +196,7 @@ def _uploaded(about: About) -> list[NewIncident]:
         if name != "log":
             raise Invalid([{"field": name, "message": "unknown field; files come as `log`"}])
         said = _named(about, _unpacked(file.stream.read()))
-        title = body.clean((file.filename or "").replace("\\", "/").rpartition("/")[2])[:300]
+        title = body.file_title(file.filename)
         found.append(said if said.title else said.model_copy(update={"title": title}))
     if not found:
         raise Invalid([{"field": "log", "message": "missing; expected at least one file"}])
