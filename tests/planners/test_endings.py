@@ -32,3 +32,35 @@ def test_the_same_words_in_the_middle_of_a_log_that_goes_on_are_no_failure() -> 
     said = "wait-for-it: dial tcp 10.0.0.1:5432: connect: connection refused, trying again\n"
     _, diagnosis = DIAGNOSER.diagnose((quiet + said + quiet).encode())
     assert not diagnosis.failure
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        'psql: connection to server at "db", port 5432 failed: Connection refused\npostgres is up - executing\n',
+        "nc: connect to db port 5432 (tcp) failed: Connection refused\ndb:5432 is available after 3 seconds\n",
+        'fatal: [web1]: FAILED! => {"msg": "No such file or directory"}\n...ignoring\n'
+        "web1 : ok=8 changed=1 unreachable=0 failed=0 skipped=0\n",
+        "rm: cannot remove 'x.pid': No such file or directory\nJob succeeded\n",
+    ],
+)
+def test_what_was_got_over_or_borne_is_no_failure(log: str) -> None:
+    assert not DIAGNOSER.diagnose(log.encode())[1].failure
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        (
+            "db:5432 is available after 3 seconds\ndial tcp 10.0.0.9:6379: connect: connection refused\n",
+            "connection_refused",
+        ),
+        (
+            'fatal: [web1]: FAILED! => {"msg": "[Errno 113] No route to host"}\n'
+            "web2 : ok=8 changed=1 unreachable=0 failed=0 skipped=0\n",
+            "host_unreachable",
+        ),
+    ],
+)
+def test_what_came_after_or_was_not_borne_is(log: str, cause: str) -> None:
+    assert DIAGNOSER.diagnose(log.encode())[1].cause == cause

@@ -22,6 +22,8 @@ def hit(**groups: str) -> Hit:
         ("x)", "x"),
         ("<redacted:1>", ""),
         ("name,", "name"),
+        ("db.internal.", "db.internal"),
+        ("==1.2", "1.2"),
         ("http://api.example/health:", "http://api.example/health"),
         ("", ""),
     ],
@@ -44,6 +46,13 @@ def test_an_address_names_host_and_port_too() -> None:
     }
 
 
+def test_no_number_version_or_word_is_a_host_and_scoped_packages_have_a_slash() -> None:
+    assert facts([hit(host="7.7.3"), hit(host="failed"), hit(host="db1", package="@acme%2fui")]) == {
+        "host": "db1",
+        "package": "@acme/ui",
+    }
+
+
 def test_tools_get_numbers() -> None:
     assert typed({"port": "80", "exit_code": "137", "path": "a", "tag": "1"}) == {
         "port": 80,
@@ -63,6 +72,12 @@ def test_tools_get_numbers() -> None:
         ('no entry for user "web", database "shop"', {"user": "web", "database": "shop"}),
         ("systemd[1]: shop.service: Failed", {"unit": "shop.service"}),
         ("see the log of shop.service.", {"unit": "shop.service"}),
+        (
+            "root@web:~# openssl s_client -connect 10.0.0.7:8443",
+            {"host": "10.0.0.7", "port": "8443", "command": "openssl"},
+        ),
+        ("Host Name: staging.example.test", {"host": "staging.example.test"}),
+        ("50 % for all", {}),
         ("    self.socket.bind(self.server_address)", {}),
         ("nothing to see", {}),
     ],

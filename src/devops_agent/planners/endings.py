@@ -50,6 +50,8 @@ _OVER = re.compile(
 _GOT_OVER = re.compile(
     r"(?i)\b(?:is|are|became|now) (?:open|ready|up|reachable|healthy|available|online) "
     r"(?:now\b|again\b|after (?:about )?\d+ ?(?:tries|attempts|retries|ms|s\b|sec|min|m\b))"
+    r"|\b(?:is|are) (?:up|ready|available|healthy)(?: and running)?(?: [-\u2013\u2014] |!|\.{0,3}$)"
+    r"|\b(?:attempt|try|retry) #?\d+(?:/\d+| of \d+)?\b.{0,20}\b(?:succe\w+|ok|connected|200)\b"
     r"|\bwaiting for\b.{1,80}\b(?:ok|done|ready|up)[.!]?$"
     r"|\bconnection (?:was )?re-?established\b|\bre-?connected (?:to|after)\b"
 )
@@ -70,11 +72,12 @@ def went_well(digest: Digest, last_sign: int = 0) -> bool:
     at_end = digest.lines_read - (last.line or 0) <= 1
     if at_end and _VERDICT.search(last.text.strip()):
         return not _ruined([one.text.strip() for one in digest.evidence])
+    over = max((one.line or 0 for one in digest.evidence if _got_over(one.text)), default=0)
+    if over > last_sign and not any((one.line or 0) > over and _failed(one.text) for one in digest.evidence):
+        return True
     if any(_failed(one.text) for one in digest.evidence):
         return False
     if at_end and _OVER.search(last.text.rstrip()):
-        return True
-    if any((one.line or 0) > last_sign and _got_over(one.text) for one in digest.evidence):
         return True
     return any(_succeeded(one.text) for one in digest.evidence)
 
