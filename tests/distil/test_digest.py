@@ -160,6 +160,14 @@ def test_json_lines_are_read_for_message_and_level() -> None:
     assert 2 in [item.line for item in found.evidence]
 
 
+def test_a_record_that_another_program_passes_on_is_read_for_what_it_says() -> None:
+    log = (
+        '{"level":"info","logger":"postgres","msg":"record","record":'
+        '{"error_severity":"FATAL","message":"the database system is starting up"}}'
+    )
+    assert digest(log, r"^FATAL the database system is starting up").hits
+
+
 def test_a_secret_is_masked_in_evidence_hits_and_groups() -> None:
     found = digest("login failed: password=Tr0ub4dor&3 rejected", r"password=(?P<value>\S+)")
     assert "Tr0ub4dor" not in found.model_dump_json()

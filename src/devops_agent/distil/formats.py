@@ -110,7 +110,7 @@ def message(line: str) -> Message:
     return Message(text, mark)
 
 
-_LEVELS = ("level", "severity", "lvl", "levelname", "log.level", "loglevel")
+_LEVELS = ("level", "severity", "lvl", "levelname", "log.level", "loglevel", "error_severity")
 _TEXTS = ("message", "msg", "log", "text", "event", "MESSAGE", "short_message", "textPayload")
 _WITHIN = ("details", "errors", "causes", "innererror", "innerError")
 _TOLD = 8
@@ -128,6 +128,9 @@ def _from_json(line: str) -> str:
     text = _first(found, _TEXTS)
     if not text:
         return line
+    passed_on = found.get(text)
+    if isinstance(passed_on, dict) and (told := _first(passed_on, _TEXTS)):
+        found, text = passed_on, told  # an operator's log of its database: `"msg": "record", "record": {...}`
     level = _first(found, _LEVELS)
     error = _first(found, _ERRORS)
     parts = [level.upper() if level and not level.isdigit() else "", text.rstrip("\n"), error if error != text else ""]

@@ -37,8 +37,9 @@ _FINE = re.compile(
     r"|^\S+\.py::\S+(?:\[|$)"
     r"|^\s*\d+ ?\| |^\d+\|\S"
     r"|^\[[\w./-]+ (?:\(root-commit\) )?[0-9a-f]{7,40}\] |^\^?[0-9a-f]{7,12} \S|HEAD is now at [0-9a-f]{7}"
+    r"|^Commit message: \"|^\s*Merge (?:branch|pull request|remote-tracking branch|tag) "
     r"|^debug\d: |\[class,load\]|\((?:ignored|skipped|expected|harmless|non-fatal)\b|\bas expected\b"
-    r"|^(?:[\w.@:~/-]{0,60} ?\$|\+{1,4}) [a-z./(\"'][^|]*$"
+    r"|^(?:[\w.@:~/-]{0,60} ?\$|\+{1,4}) [a-z./(\"'](?:[^\s|]*[^\s|:])?(?: [^|]*)?$"
     r"|^\s+-{1,2}[a-zA-Z][\w-]*(?:,| |=|$)|\bexcept \(?[\w., ]{1,80}\)?(?: as \w+)?:$|favicon\.ico|robots\.txt"
 )
 """Lines that tell of no failure, whatever words they have: a test that passed or is only named, source code beside its
