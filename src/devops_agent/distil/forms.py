@@ -104,7 +104,7 @@ shippo_,duffel_,rdme_,tfp_      shippo_(?:live|test)_[a-f0-9]{40}|duffel_(?:test
 pnu_,phc_,phx_,patp_            pnu_[A-Za-z0-9]{36}|ph[cx]_[A-Za-z0-9]{40,50}|patp_[A-Za-z0-9]{30}
 rzp_,flwseck                    rzp_(?:live|test)_[A-Za-z0-9]{14}|FLWSECK(?:_TEST)?-[a-f0-9]{12,32}(?:-X)?
 cfpat-,pdl_,dnkey-,p8e-         CFPAT-[\w-]{43}|pdl_(?:live|sdbx)_apikey_\w{26,80}|dnkey-[\w=-]{26}-[\w=-]{52}|p8e-[a-z0-9]{32}
-$2,$1$,$5$,$6$,$y$,$argon2      \$2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}|\$[156y]\$[^\s$:'"]{1,40}\$[./A-Za-z0-9$]{20,110}|\$argon2(?:id|i|d)\$[\w=,$+/.-]{40,200}
+$2,$1$,$5$,$6$,$y$,$apr1$,$argon2      \$2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}|\$[156y]\$[^\s$:'"]{1,40}\$[./A-Za-z0-9$]{20,110}|\$apr1\$[./A-Za-z0-9]{1,8}\$[./A-Za-z0-9]{22}|\$argon2(?:id|i|d)\$[\w=,$+/.-]{40,200}
 """
 
 _VAGUE = (

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-from devops_agent.distil.forms import SIGNS, TOKEN, VAGUE
+from devops_agent.distil.forms import TOKEN, VAGUE
+from devops_agent.distil.needs import NEEDS
 from devops_agent.distil.rule import Rule
 
 KEY_BEGIN = re.compile(r"-{4,5} ?BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)? ?-{4,5}|Private-Lines: \d+")
@@ -24,12 +25,12 @@ KEY_LINES = r"(?:BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|Private-Lines: )"
 """What a text with a private key holds, and the same for the sieve."""
 
 _NAME = (
-    r"pass(?:wd|word|phrase|code)?|pwd|pw|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key"
+    r"pass(?:wd|word|phrase|code)?|pwd|ps?w|psk|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key"
     r"|signing[_-]?key|encryption[_-]?key|master[_-]?key|(?:account|app|deploy|service|admin|storage|auth)[_-]?key|credentials?"
     r"|auth(?:token|ident)?|jwt|bearer|sess(?:ion)?[_-]?id|(?<=_)session|cookie|salt|dsn|csrf|webhook|license[_-]?key"
     r"|pre-?shared-?key|client[_-]key[_-]data|saml(?:request|response)|client[_-]assertion|code[_-]verifier|(?<=connect\.)sid"
 )
-_SUFFIX = r"(?:[_-](?:id|value|key|data|hash|base|base64|b64|str|string|plain|hex|prod|dev|test|staging|live|new|old|admin|root|user|db|default|\d{1,3}))?"
+_SUFFIX = r"(?:[_-]?(?:string|value|text)|[_-](?:id|value|key|data|hash|base|base64|b64|str|string|plain|hex|prod|dev|test|staging|live|new|old|admin|root|user|db|default|\d{1,3}))?"
 _ASSIGNED = r"(?:" + _NAME + r")" + _SUFFIX
 _BY_NAME = "(?i)" + _ASSIGNED
 _WHOLE = r"[\w.-]{0,80}?" + _ASSIGNED
@@ -46,9 +47,9 @@ _OPTION = (
     r"|storepass|keypass|credentials|pat|(?:deploy|encryption|license|hmac|webhook|ssh|service|app|master|shared|signing|secret|account|storage|host)-key|(?:rpc|webhook|shared|hmac)-secret)"
 )
 _TOOLS = (
-    r"sshpass|plink|pscp|docker[\s\"',]{1,4}login|podman[\s\"',]{1,4}login|buildah login|helm registry login|az login|az sql|oc login|cf login|crane auth login"
+    r"sshpass|plink|pscp|docker[\s\"',]{1,4}login|podman[\s\"',]{1,4}login|buildah login|helm registry login|az login|az sql|psexec|oc login|cf login|crane auth login"
     r"|ibmcloud login|twine|poetry publish|security (?:unlock-keychain|import|create-keychain|set-key-partition-list)|altool|signtool|ldap[a-z]{3,8}|psql|mongo(?:sh|dump|restore|export|import)?|sqlcmd|bcp"
-    r"|7z|rar|unrar|kinit|cqlsh|influx|rabbitmqadmin|ncftpput|useradd|usermod|snowsql|nuget"
+    r"|7z|rar|unrar|kinit|cqlsh|influx|rabbitmqadmin|schtasks|ncftpput|useradd|usermod|snowsql|nuget"
 )
 _BODY = r"(?P<s>[^\s\"';|]{2,4000})"
 
@@ -104,7 +105,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         "password",
-        r"(?i)(?<![\w/-])(?:--?|/)(?:[a-z0-9][a-z0-9-]{0,60}?)?" + _OPTION + r"(?:=|\s{1,3})(?:pass:)?" + _BARE,
+        r"(?i)(?<![\w/-])(?:--?|/)(?:[a-z0-9][a-z0-9-]{0,60}?)?" + _OPTION + r"(?:=|:(?=\S)|\s{1,3})(?:pass:)?" + _BARE,
     ),
     (
         "password",
@@ -114,7 +115,7 @@ _RULES: tuple[tuple[str, str], ...] = (
         "password",
         r"\b(?:"
         + _TOOLS
-        + r")\b[^|;\n]{0,300}?\s[\\\"']{0,4}(?:-[pPwW]|-pw|/p)(?:[\\\"']{1,4},)?\s?[\\\"']{0,4}(?P<s>[^\s\"';|\\/-][^\s\"';|\\]{2,4000})",
+        + r")\b[^|;\n]{0,300}?\s[\\\"']{0,4}(?:-[pPwW]|-pw|/r?p)(?:[\\\"']{1,4},)?\s?[\\\"']{0,4}(?P<s>[^\s\"';|\\/-][^\s\"';|\\]{2,4000})",
     ),
     ("password", r"\b(?:zip|unzip)\b[^|;\n]{0,200}?\s-P\s?[\"']?" + _BODY),
     ("password", r"\bredis-cli\b[^|;\n]{0,200}?\s(?:-a|--pass)\s?[\"']?" + _BODY),
@@ -130,7 +131,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     ("password", r"\bopenssl\b[^|;\n]{0,300}?\s(?:-[kK]|passwd\s+-\d)\s+[\"']?(?P<s>[^\s\"';|-][^\s\"';|]{2,400})"),
     (
         "password",
-        r"\b(?:cargo login|wandb login|vault login|vault operator unseal|snyk auth|ngrok (?:config add-)?auth-?token|nuget setApiKey|rabbitmqctl (?:add_user|change_password) \S+|composer config [^|;\n]{0,60}(?:http-basic\.\S+ \S+|github-oauth\.\S+)|poetry config (?:http-basic\.\S+ \S+|pypi-token\.\S+)|bundle config (?:set )?(?:--\w+ )?\S+\.\S+|net use [^|;\n]{0,80}/user:\S+|net user \S+|oathtool [^|;\n]{0,40}-b|bash\S*\) -t|codecov\S* [^|;\n]{0,60}-t|anaconda -t|rootpw --\w+|requirepass|Unseal Key \d+:|New value:|lftp -u \w+,|smbclient\b[^|;\n]{0,80} -U \w+%|ftp -n; user \w+)[ =]?[\"']?(?P<s>[^\s\"';|-][^\s\"';|]{4,400})",
+        r"\b(?:cargo login|wandb login|vault login|vault operator unseal|snyk auth|ngrok (?:config add-)?auth-?token|nuget setApiKey|rabbitmqctl (?:add_user|change_password) \S+|composer config [^|;\n]{0,60}(?:http-basic\.\S+ \S+|github-oauth\.\S+)|poetry config (?:http-basic\.\S+ \S+|pypi-token\.\S+)|bundle config (?:set )?(?:--\w+ )?\S+\.\S+|net use [^|;\n]{0,80}/user:\S+|net user \S+|oathtool [^|;\n]{0,40}-b|bash\S*\) -t|codecov\S* [^|;\n]{0,60}-t|anaconda -t|rootpw --\w+|requirepass|bindpw|wpa_passphrase \S+|net use \\\\\S+(?= \S+ /user)|Unseal Key \d+:|New value:|lftp -u \w+,|smbclient\b[^|;\n]{0,80} -U \w+%|ftp -n; user \w+)[ =]?[\"']?(?P<s>[^\s\"';|-][^\s\"';|]{4,400})",
     ),
     (
         "password",
@@ -141,7 +142,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         "password",
-        r"\becho\s+(?:-\w\s+)?[\\\"']{0,4}(?P<s>[^\s\"'|\\]{3,})[\\\"']{0,4}\s*\|\s*(?:sudo\s+)?(?:docker|podman|helm|-S|passwd|chpasswd|kinit|gh|glab|az|base64 -d|cryptsetup|gpg|aws)\b",
+        r"\b(?:echo|printf)\s+(?:-\w\s+)?[\\\"']{0,4}(?P<s>[^\s\"'|\\]{3,})[\\\"']{0,4}\s*\|\s*(?:sudo\s+)?(?:docker|podman|helm|-S|passwd|chpasswd|kinit|gh|glab|az|base64|gcloud|cryptsetup|gpg|aws)\b",
     ),
     ("password", r"\b(?:login|auth|kinit|passwd|chpasswd|sudo)\b[^\n|;]{0,80}<<<\s*[\\\"']{0,4}" + _BODY),
     (
@@ -186,7 +187,7 @@ _RULES: tuple[tuple[str, str], ...] = (
         "quoted",
         r"(?i)\b(?:name|key|property)\\{0,7}[\"']?\s{0,3}[:=]\s{0,3}\\{0,7}[\"']"
         + _WHOLE
-        + r"\\{0,7}[\"'](?:[^\n>]{0,60}?\bvalue\\{0,7}[\"']?\s{0,3}[:=]\s{0,3}(?P<q>\\{0,7}[\"'])|\s{0,3}(?P<x>>))(?P<s>(?:(?!\\{0,7}[\"'<](?:[\s/},)<]|$))[^\n<]){3,4000})",
+        + r"\\{0,7}[\"'](?:[^\n>]{0,60}?\bvalue\\{0,7}[\"']?\s{0,3}[:=]\s{0,3}(?P<q>\\{0,7}[\"'])|\s{0,3}(?P<x>>(?:\s{0,3}<value>)?))(?P<s>(?:(?!\\{0,7}[\"'<](?:[\s/},)<]|$))[^\n<]){3,4000})",
     ),
     (
         "element",
@@ -246,6 +247,34 @@ _RULES: tuple[tuple[str, str], ...] = (
     ("base64", r"\\{0,7}\"auth\\{0,7}\"\s*:\s*\\{0,7}\"(?P<s>[A-Za-z0-9+/]{8,8000}={0,2})(?=\\{0,7}\")"),
     ("base64", r"\b_auth(?:Token)?\s*=\s*[\"']?(?P<s>[^\s\"']{8,400})"),
     (
+        "keyed",
+        r"(?i)(?:token|secret|pass(?:word|phrase)|(?:api|access|master|private|fernet|encryption|signing)[ _-]?key)(?:\s(?:is|of|was))?\s?(?:->|=>|[:=])?\s{0,4}[\\\"'(]{0,4}(?P<s>[A-Za-z0-9+/_=.~-]{16,4000})",
+    ),
+    (
+        "strong",
+        r"(?i)\b(?:with|and|new|using)\s(?:the\s)?pass(?:word|phrase)\s{1,3}[\\\"']{0,4}(?P<s>[^\s\"'\\]{6,200})",
+    ),
+    ("password", r"\"AUTH\\{0,7}\"\s+(?:\\{0,7}\"[^\s\"]{1,60}\"\s+)?\\{0,7}\"(?P<s>[^\s\"\\]{3,400})"),
+    ("password", r"\bAUTH (?:(?:PLAIN|LOGIN|XOAUTH2) )?(?P<s>(?=[A-Za-z]{0,60}\d)[A-Za-z0-9+/]{12,4000}={0,2})"),
+    (
+        "password",
+        r"(?:(?:-{2,}>|ftp>|\bC:|>>>)\s?PASS\s|\b[A-Za-z]{0,2}\d{1,5} LOGIN [^\s\"]{1,80}\s)\"?(?P<s>[^\s\"\\]{3,200})",
+    ),
+    (
+        "password",
+        r"\b(?:put-parameter|put-secret-value|create-secret|update-secret|keyvault secret set)\b[^|;\n]{0,200}?\s--(?:value|secret-string)[= ][\\\"']{0,4}(?P<s>[^\s\"'\\]{3,4000})",
+    ),
+    (
+        "password",
+        r"(?:__construct|mysqli_connect|real_connect|getConnection|new PDO|pg_pconnect)\(\\{0,7}['\"][^'\"]{0,200}['\"],\s?\\{0,7}['\"][^'\"]{0,80}['\"],\s?\\{0,7}['\"](?P<s>[^'\"\\]{2,200})",
+    ),
+    ("password", r"(?i)\bset password for [^=\n]{1,80}=\s?(?:password\()?['\"](?P<s>[^'\"]{2,200})"),
+    ("quoted", r"(?i)" + _ASSIGNED + r"[\"']?\s{0,20}=\s{0,4}\"[^\"\n]*\"\s?->\s?\"(?P<s>[^\"\n]{3,4000})(?=\")"),
+    (
+        "query",
+        r"(?i)%22[\w-]{0,40}(?:password|passwd|pwd|secret|token|key)%22(?:%20|\+)?%3a(?:%20|\+)?%22(?P<s>(?:(?!%22)[^\s&\"']){3,4000})",
+    ),
+    (
         "next-value",
         r"(?i)\b(?:name|key)\\{0,7}[\"']?\s{0,3}[:=]\s{0,3}[\"']?" + _WHOLE + r"[\"']?\s{0,3},?\s*$|\"keyName\"",
     ),
@@ -258,99 +287,8 @@ _RULES: tuple[tuple[str, str], ...] = (
     ),
 )
 
-_NAMES = (
-    "pass",
-    "pwd",
-    "pw",
-    "secret",
-    "token",
-    "key",
-    "credential",
-    "auth",
-    "jwt",
-    "bearer",
-    "session",
-    "cookie",
-    "salt",
-    "dsn",
-    "csrf",
-    "webhook",
-    "saml",
-    "assertion",
-    "verifier",
-    "sid",
-)
-_SIGNS = ("=", ":")
-_OPTIONS = ("pass", "pwd", "token", "secret", "key", "credential", "-pat")
-_NEEDS: tuple[tuple[tuple[str, ...], ...], ...] = (
-    (SIGNS,),
-    (("ac", "sk", "-us", ".", "-", "2"),),
-    (("bot",), (":aa",)),
-    (("eyj",),),
-    (("hooks.slack",),),
-    (("/webhooks/",),),
-    (("webhook",), ("office",)),
-    (("://",), ("@",)),
-    (("://",), ("@",)),
-    (("pwd={",),),
-    (("=", "%3d"), ("?", "&", ";", "#", "%26", "%3f")),
-    (("authorization",),),
-    (("bearer", "basic"),),
-    (("signature", "response", "mac", "sentry_key", "cnonce"), ("=",)),
-    (("cookie",),),
-    (("x-", "-token", "-key", "-crumb"), _SIGNS),
-    (("-", "/"), _OPTIONS),
-    (("-", "/"), _OPTIONS),
-    (("mysql", "mariadb"), ("-p", "password")),
-    (("-p", "-w", "/p"), ("pass", "login", "twine", "ldap", "psql", "mongo", "sqlcmd", "bcp", "rar", "7z", "kinit", "plink", "pscp", "az sql", "publish", "security", "altool", "signtool", "cqlsh", "influx", "rabbit", "ncftp", "user", "snowsql", "nuget")),
-    (("zip",), ("-p",)),
-    (("redis-cli",),),
-    (("-u", "-a", "--auth", "--proxy-user", "creds"), (":",)),
-    (("htpasswd",),),
-    (("openssl",),),
-    (("login", "unseal", "snyk auth", "ngrok", "nuget set", "rabbitmqctl", "composer", "poetry", "bundle config", "net use", "oathtool", "-t ", "rootpw", "requirepass", "new value", "lftp", "smbclient", "ftp -n"),),
-    ((" set", "setx"), _NAMES),
-    (("echo",), ("|",)),
-    (("<<<",),),
-    (("identified", "pass", "secret", "securestring", "send"), ("'", '"')),
-    (("pscredential",),),
-    (("password",),),
-    (("env", "arg"), ("pass", "pw", "secret", "token", "key", "salt", "credential")),
-    (("machine",), ("password",)),
-    (("password",),),
-    ((":",),),
-    (("@",), ("/",)),
-    (("jdbc:oracle", "sqlplus", "expdp", "impdp", "sqlldr"),),
-    (("@tcp(", "@udp(", "@unix("),),
-    (_NAMES, (*_SIGNS, ",")),
-    (("pass",), ("(",)),
-    (_NAMES, ("value", ">"), ("name", "key", "property")),
-    (_NAMES, ("<",)),
-    (_NAMES, ("=",)),
-    (_NAMES, ("=",)),
-    (_NAMES, (":", "=>")),
-    (_NAMES, (":",)),
-    (("pass", "pwd", "secret", "token", "key"), (":",)),
-    (("pass",), (":",)),
-    (("key", "pat", "login", "sess", "sid", "otp", "encoded"), _SIGNS),
-    (_NAMES, ("  ", "\t")),
-    (("_key", "_pat", "_pw", "_auth"), _SIGNS),
-    (("pass", " key", " secret", " token"), _SIGNS),
-    (("bundle_",), ("__",)),
-    (("variable=", "::"), _NAMES),
-    (("kty",),),
-    (('"auth',),),
-    (("_auth",),),
-    (("name", "key"), _SIGNS),
-    (_NAMES, ("|", ">"), (":",)),
-    (_OPTIONS, ("-",)),
-    (("pass",), (":",)),
-    (("\\",), ("mysql", "mariadb", "curl", "wget", "docker", "podman", "sshpass", "psql", "helm", "twine", "ldap", "sqlcmd", "redis-cli", "htpasswd", "openssl", "az ", "oc ", "skopeo")),
-)  # fmt: skip
-
-
 RULES: tuple[Rule, ...] = tuple(
-    Rule(kind, source, needs, source.startswith(_BY_NAME)) for (kind, source), needs in zip(_RULES, _NEEDS, strict=True)
+    Rule(kind, source, needs, source.startswith(_BY_NAME)) for (kind, source), needs in zip(_RULES, NEEDS, strict=True)
 )
 
 
