@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from devops_agent.model import (
     Action,
@@ -17,6 +18,7 @@ from devops_agent.model import (
     Digest,
     Edit,
     End,
+    Evidence,
     Outcome,
     Plan,
     Report,
@@ -136,7 +138,7 @@ def _attempt(attempt: Attempt) -> Iterator[str]:
     if diagnosis.looked:
         yield "Looked at:"
         for seen in diagnosis.looked:
-            yield f"  {clean(seen.id, 100)}: {clean(seen.text, 200)}"
+            yield f"  {clean(seen.id, 100)}: {clean(_looked(seen), 200)}"
     if diagnosis.advice and not (attempt.verification and attempt.verification.over):
         yield "What to do:"
         yield from (f"  {number}. {clean(step)}" for number, step in enumerate(diagnosis.advice, 1))
@@ -145,6 +147,25 @@ def _attempt(attempt: Attempt) -> Iterator[str]:
         yield from _plan(attempt.plan, attempt)
     yield from _proof(attempt)
     yield ""
+
+
+def _looked(seen: Evidence) -> str:
+    """What a probe saw; fields that hold nothing are left out."""
+    if seen.data is None:
+        return seen.text
+    said = {name: value for name, value in seen.data.items() if value not in (None, "", [], {})}
+    return ", ".join(f"{name}: {_value(value)}" for name, value in said.items()) or "nothing"
+
+
+def _value(value: object) -> str:
+    """A value as people read it: a time of the system as a date, no more digits than were measured."""
+    if isinstance(value, float):
+        if 1e9 < value < 1e10:
+            return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return f"{round(value, 3):g}" if abs(value) < 1e5 else f"{value:.0f}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(_value, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _plan(plan: Plan, attempt: Attempt) -> Iterator[str]:

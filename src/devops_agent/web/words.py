@@ -80,6 +80,8 @@ def probe(one: Evidence) -> tuple[str, str]:
 
 def value(one: Any) -> str:
     """A value as people read it."""
+    if isinstance(one, float):
+        one = round(one, 3)
     return one if isinstance(one, str) else json.dumps(one, ensure_ascii=False, default=str)
 
 
