@@ -84,19 +84,6 @@ def test_what_may_go_is_not_enough_where_data_fills_the_volume(tmp_path, mounted
     assert seen["grow_to"] > 4
 
 
-def test_a_file_with_another_name_besides_is_left_since_nothing_would_become_free(tmp_path, mounted):
-    top = mounted()
-    kept = fill(top / "keep/history", 3.0)
-    once, twice = fill(top / "logs/a.1", 0.2), fill(top / "logs/b.1", 0.2)
-    os.link(kept, top / "logs/history.1")
-    os.link(twice, top / "logs/b.2")
-    volume = {"path": "data", "cleanup": [{"glob": "logs/*.[0-9]"}]}
-    box = toolbox(tmp_path, volumes={"data": volume}, protected=["data/keep"])
-    assert box.probe("cleanable", {"volume": "data"})["count"] == 3
-    assert do(box, "clean_volume", volume="data").status == "succeeded"
-    assert (once.exists(), twice.exists(), (top / "logs/history.1").exists()) == (False, False, True)
-
-
 def test_a_path_on_a_healthy_filesystem_does_not_hide_the_full_volume(tmp_path, mounted):
     fill(mounted() / "a", 3.99)
     box = toolbox(tmp_path, volumes={"data": {"path": "data"}})

@@ -41,7 +41,7 @@ def volume_of(
     entry = place.inventory.volumes.get(name) if name else None
     top = host.resolve(place.path(entry.path)) if entry else ""
     facts = usage | {"how": how, "mounted": bool(top) and usage["mount"] == top}
-    facts["missing_mount"] = bool(top) and usage["mount"] == "/" and _in_fstab(host, top) is not None
+    facts["missing_mount"] = bool(top) and usage["mount"] == "/" and _in_fstab(host, place, top) is not None
     facts["protected"] = place.is_protected(top) if top else place.is_protected(usage["mount"])
     facts["grow"] = bool(entry and entry.grow)
     facts["grow_to"] = max(int(usage["size_bytes"] * 1.5) // _MEBI, usage["size_bytes"] // _MEBI + 16)
@@ -51,7 +51,7 @@ def volume_of(
         facts |= {"cleanup_count": seen["count"], "cleanup_bytes": seen["bytes"]}
     facts["enough"] = _enough(facts)
     facts["meant_elsewhere"] = _meant_elsewhere(host, place, top) if top else None
-    return facts | _why_read_only(host, usage["mount"])
+    return facts | _why_read_only(host, place, usage["mount"])
 
 
 @probe(needs=("find",))
@@ -90,8 +90,8 @@ def deleted_open(host: Host, place: Place, path: str, service: str | None = None
 def remount_writable(host: Host, place: Place, volume: str) -> Commands:
     """Mount a volume of the inventory read-write again; refused where it is protected, or read-only for a reason.
 
-    Reasons are: `/etc/fstab` says so, its device is read-only, or the kernel found errors on it (then it must be
-    checked first).
+    Reasons are: its entry in fstab (the machine's, or one that the inventory names) says so, its device is read-only, or
+    the kernel found errors on it (then it must be checked first).
     """
     yield Run(argv=("mount", "-o", "remount,rw", _top(host, place, volume)), timeout=60)
     args = {"path": _top(host, place, volume)}
@@ -112,9 +112,9 @@ def _may_be_writable(host: Host, place: Place, volume: str) -> None:
         raise NotAllowed(f"volume {volume!r} is not mounted at {top}")
     if elsewhere := _meant_elsewhere(host, place, top):
         raise NotAllowed(f"what is to write to {top} should write to {elsewhere} by its template")
-    why = _why_read_only(host, top)
+    why = _why_read_only(host, place, top)
     if why["declared"]:
-        raise NotAllowed(f"/etc/fstab says that {top} is read-only")
+        raise NotAllowed(f"{top} is to be read-only by its entry in fstab")
     if why["damaged"]:
         raise NotAllowed(f"the kernel found errors on {top}; it must be checked before it is written to")
     if why["device_read_only"]:
@@ -232,9 +232,9 @@ def _enough(facts: dict[str, Any]) -> bool:
     return bool(left < FULL and taken < FULL)
 
 
-def _why_read_only(host: Host, mount: str) -> dict[str, Any]:
+def _why_read_only(host: Host, place: Place, mount: str) -> dict[str, Any]:
     """Whether a filesystem is meant to be read-only, has errors, or lies on a device that is read-only."""
-    options = _in_fstab(host, mount)
+    options = _in_fstab(host, place, mount)
     device = _device(host, mount)
     name = posixpath.basename(host.resolve(device)) if device.startswith("/dev/") else ""
     counted = bool(name) and host.exists(f"/sys/fs/ext4/{name}")
@@ -261,8 +261,15 @@ def _in_kernel_log(host: Host, device: str) -> bool:
     return any(re.search(_TROUBLE, line) and re.search(rf"\b{re.escape(device)}\b", line) for line in lines)
 
 
-def _in_fstab(host: Host, mount: str) -> str | None:
-    for row in _rows(host, "/etc/fstab"):
+def _in_fstab(host: Host, place: Place, mount: str) -> str | None:
+    """The options of a mount point in `/etc/fstab`, else in a file of the inventory that has its form."""
+    own = [
+        place.path(file)
+        for entry in place.inventory.services.values()
+        for file in (*entry.config, *entry.templates)
+        if "fstab" in posixpath.basename(file)
+    ]
+    for row in [row for file in ("/etc/fstab", *dict.fromkeys(own)) for row in _rows(host, file)]:
         if len(row) > 3 and not row[0].startswith("#") and row[1].rstrip("/") == mount.rstrip("/"):
             return row[3]
     return None
