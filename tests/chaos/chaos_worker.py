@@ -4,7 +4,8 @@
 
 Every incident names a folder in its log; its plan runs `mktemp` there twice, each of them an action of its own that
 must not be repeated, so that the files in it are the starts of actions. `FOLDER/clock` says by how many seconds the
-machine's clock is off, while `FOLDER/slow` is there probes do not end, and CHAOS_MACHINE names another machine.
+machine's clock is off, while `FOLDER/slow` is there probes do not end, CHAOS_MACHINE names another machine, and with
+CHAOS_NEWER it is the next version of the program, whose records are others.
 """
 # ruff: noqa: E402  (the clock is moved before anything looks at it)
 
@@ -24,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from devops_agent import record
+from devops_agent import model, record
 
 FOLDER = Path(sys.argv[2])
 HOSTS = 12
@@ -42,6 +43,7 @@ def moved() -> datetime:
 
 
 record.now = moved
+model.SCHEMA_VERSION += "CHAOS_NEWER" in os.environ
 if "CHAOS_MACHINE" in os.environ:
     socket.gethostname = lambda: os.environ["CHAOS_MACHINE"]
 

@@ -72,6 +72,16 @@ class Storm:
         self.processes[number] = self._start()
         self.kills += 1
 
+    def upgrade_one(self, number: int) -> int | None:
+        """Start a worker of the next version, and tell this one to end; its exit status."""
+        old, self.processes[number] = self.processes[number], self._start(CHAOS_NEWER="1")
+        time.sleep(3)
+        old.send_signal(signal.SIGTERM)
+        try:
+            return old.wait(40)
+        finally:
+            old.kill()
+
     def pause_one(self, seconds: float) -> threading.Thread:
         """Stop one worker where it is, and let it go on after so many seconds."""
         process = self.processes[self._drawn.randrange(len(self.processes))]
@@ -139,10 +149,10 @@ class Storm:
         assert len(started) == len(set(started))
         return told
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, **more: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(SCRIPT), self.url, str(self.folder)]
         with self.log.open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
+            return subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env={**os.environ, **more})
 
     _quiet = False
 

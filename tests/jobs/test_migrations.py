@@ -1,5 +1,6 @@
 """Databases are made whole, taken over and changed without losing anything; newer ones are refused."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,34 @@ def test_a_database_without_revisions_is_changed_once_by_several_processes(datab
     assert [(each.communicate(timeout=60)[1], each.returncode) for each in started] == [(b"", 0)] * 4
     with engine.connect() as connection:
         assert migrations.found(connection) == migrations.heads()
+
+
+@pytest.mark.parametrize("file", sorted((migrations.FOLDER / "versions").glob("0*.py")), ids=lambda file: file.stem)
+def test_revisions_only_add_so_that_the_version_before_goes_on(file):
+    called = [each for each in ast.walk(ast.parse(file.read_text())) if isinstance(each, ast.Call)]
+    for each in called:
+        name = getattr(each.func, "attr", "")
+        assert not name.startswith(("drop_", "alter_", "rename_", "batch_alter")), name
+        if name == "add_column":
+            given = {word.arg: getattr(word.value, "value", None) for word in each.args[1].keywords}
+            assert given.get("nullable", True) or "server_default" in given, ast.unparse(each)
+
+
+def test_processes_of_the_version_before_go_on_after_an_upgrade(database):
+    engine = make_engine(database)
+    with engine.begin() as connection:
+        migrations._upgrade(connection, ("0060",))
+        connection.execute(text(OLD_JOB[0]))
+        connection.execute(text(OLD_JOB[1]))
+    later = [each.replace("job_1", "job_2").replace("inc_1", "inc_2") for each in OLD_JOB]
+    jobs = Jobs(open_engine(database))
+    with engine.begin() as connection:  # it submits, and ends, as it knows it
+        for statement in later:
+            connection.execute(text(statement))
+        ended = "UPDATE job SET status = 'done', outcome = 'resolved', cause = 'disk_full' WHERE id = 'job_2'"
+        connection.execute(text(ended))
+    assert {row.id: row.status for row in jobs.list()} == {"job_1": "queued", "job_2": "done"}
+    assert jobs.claim("me").id == "job_1"
 
 
 def test_a_newer_database_is_refused(database):

@@ -27,10 +27,11 @@ from devops_agent.web.loglines import Lines
 from pipeline_parts import Wanting, step
 
 CHANNELS = (
-    "log", "multipart", "upload", "packed", "title", "label", "label name", "file name", "place", "by", "reason",
-    "cause", "key", "bearer", "cookie", "header", "user agent", "request id", "idempotency", "origin", "host", "referer", "type",
-    "query", "path", "search", "find", "field", "nothing", "hook body", "hook title", "hook query", "hook header",
-    "hook name", "inventory", "environment", "planner", "breaks", "link", "csrf", "login", "broken json", "socket",
+    "log", "multipart", "upload", "packed", "title", "label", "label name", "file name", "place", "by",
+    "reason", "cause", "key", "bearer", "cookie", "header", "user agent", "request id", "idempotency", "origin",
+    "host", "referer", "type", "query", "path", "search", "find", "field", "nothing", "hook body", "hook title",
+    "hook query", "hook header", "hook name", "inventory", "planner", "breaks", "link", "csrf", "login",
+    "broken json", "socket",
 )  # fmt: skip
 drawn = random.Random(7)
 SECRETS = {name: "ghp_" + "".join(drawn.choices(string.ascii_letters + string.digits, k=36)) for name in CHANNELS}
