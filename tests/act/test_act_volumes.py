@@ -1,4 +1,4 @@
-"""Volumes: what is not deleted although a rule names it, what is not made writable although a service wants to write."""
+"""Volumes: what is not deleted although a rule names it, what is not made writable although a service writes."""
 
 import os
 import subprocess

@@ -90,8 +90,8 @@ def deleted_open(host: Host, place: Place, path: str, service: str | None = None
 def remount_writable(host: Host, place: Place, volume: str) -> Commands:
     """Mount a volume of the inventory read-write again; refused where it is protected, or read-only for a reason.
 
-    Reasons are: its entry in fstab (the machine's, or one that the inventory names) says so, its device is read-only, or
-    the kernel found errors on it (then it must be checked first).
+    Reasons are: its entry in fstab (the machine's, or one of the inventory's) says so, its device is read-only, or the
+    kernel found errors on it (then it must be checked first).
     """
     yield Run(argv=("mount", "-o", "remount,rw", _top(host, place, volume)), timeout=60)
     args = {"path": _top(host, place, volume)}
