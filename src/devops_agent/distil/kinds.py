@@ -75,7 +75,7 @@ _FORMS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("warning", ("warn", "deprecat", "notice"), r"(?i)\bwarn(?:ing|ings)?\b|\bWRN\b|deprecat|\bnotice\b"),
     (
         "nothing",
-        ("0", "no ", "without", "zero", "none"),
+        ("error", "fail", "warning", "issue", "problem", "vulnerabilit", "offen"),
         r"(?i)\b(?:0|no|zero|without(?: any)?)\s(?:\w+\s)?(?:errors?|failures?|failed|failing|warnings?|issues?|problems?|vulnerabilit|offen[cs]es)|(?:errors?|failures?|failed|fail)\W{1,3}(?:0\b|none\b)",
     ),
     (
