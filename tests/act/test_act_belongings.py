@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import stat
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,3 +117,47 @@ def test_who_is_not_there_is_started(gateway: Site) -> None:
     report = gateway.handle(log)
     assert "start_service" in done(report), report["summary"]
     assert gateway.pid("app")
+
+
+@pytest.fixture
+def cache(place: Path) -> Iterator[Site]:
+    """A Redis that is not root, could not save to its folder, and takes no writes since."""
+    if not (shutil.which("redis-server") and shutil.which("redis-cli")):
+        pytest.skip("no Redis here")
+    site = Site(place)
+    port = free_port()
+    site.write("redis.conf", f"port {port}\nbind 127.0.0.1\ndir {place}/spool\nsave 1 1\nappendonly no\n")
+    site.write("may-write", f"redis-cli -p {port} set probe 1 | grep -q OK\n")
+    entry = {"ports": [port], "config": ["redis.conf"], "health": {"command": ["sh", "may-write"]}}
+    site.service("redis", "exec setpriv --reuid=nobody --clear-groups redis-server redis.conf", **entry)
+    store = {"kind": "redis", "url": f"redis://127.0.0.1:{port}", "config": "redis.conf", "service": "redis"}
+    site.inventory["datastores"] = {"cache": store}
+    ask = ["redis-cli", "-p", str(port)]
+
+    def stuck() -> bool:
+        subprocess.run([*ask, "set", "cart", "1"], capture_output=True, check=False)
+        subprocess.run([*ask, "bgsave"], capture_output=True, check=False)
+        said = subprocess.run([*ask, "set", "cart", "1"], capture_output=True, text=True, check=False).stdout
+        return "MISCONF" in said
+
+    assert eventually(stuck)
+    yield site
+    site.close()
+
+
+MISCONF = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.\n"
+
+
+def test_a_redis_that_may_not_save_gets_its_folder_and_keeps_its_protection(cache: Site) -> None:
+    pid = cache.pid("redis")
+    report = cache.handle(MISCONF)
+    assert (report["status"], done(report)) == ("resolved", ["give_to_service", "save_snapshot"]), report["summary"]
+    assert (owner(cache.folder / "spool"), cache.pid("redis")) == (("nobody", 0o755), pid)
+    assert (cache.folder / "spool/dump.rdb").exists()
+
+
+def test_a_folder_of_a_third_user_is_for_a_person(cache: Site) -> None:
+    shutil.chown(cache.folder / "spool", "www-data")
+    report = cache.handle(MISCONF)
+    assert (report["status"], done(report)) == ("needs_person", [])
+    assert owner(cache.folder / "spool") == ("www-data", 0o755)
