@@ -212,10 +212,12 @@ def test_two_persons_and_neither_is_who_asked(two):
     job = two.waiting("ann")
     approve = f"/api/v1/jobs/{job}/approve"
     assert two.call("ann", "POST", approve, json={"by": "carl"}).status_code == 409  # she asked for it
-    assert two.call("bob", "POST", approve, json={}).status_code == 200
+    one = two.call("bob", "POST", f"/jobs/{job}/approve", json={})
+    assert (one.status_code, one.json()["waits_for_another_person"]) == (200, True)
     assert two.call("bob", "POST", approve, json={"by": "dora"}).status_code == 409  # he has approved already
     assert not two.service.file.exists()
-    assert two.call("approver", "POST", approve, json={}).status_code == 200
+    other = two.call("approver", "POST", f"/jobs/{job}/approve", json={})
+    assert (other.status_code, other.json()["waits_for_another_person"]) == (200, False)
     assert two.service.backend.wait(job, 20)
     assert two.service.file.read_text() == "x"
     assert two.call("approver", "POST", approve, json={}).status_code == 409  # decided

@@ -61,4 +61,6 @@ def _gist(entry: Entry) -> str:
         tools = ", ".join(str(each.get("tool")) for each in data["actions"])
         return f"{data.get('cause')}: {tools} (plan {str(data.get('fingerprint'))[:12]})"
     told = [str(data[key]) for key in ("action", "status", "verdict", "reason", "title") if data.get(key)]
+    if not told and data.get("fingerprint"):
+        told = [f"plan {str(data['fingerprint'])[:12]}"]
     return " ".join(told)[:120]

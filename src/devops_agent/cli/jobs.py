@@ -166,6 +166,8 @@ def _decide(name: str, granted: bool, plan: str | None, reason: str, as_json: bo
     if not as_json:
         word = "approved" if decision.granted else "denied"
         terminal.write(f"{name}: {word} by {decision.by}, plan {decision.fingerprint}")
+        if granted and store.job(name).waiting == "approval":
+            terminal.write("policy wants another person too; nothing is done before")
     if not mine:
         terminal.hint(f"the service goes on with it; `devops-agent job {name}` shows what became of it")
         if as_json:

@@ -80,6 +80,7 @@ def _decide(job_id: str, granted: bool) -> ResponseReturnValue:
         "status": "approved" if granted else "denied",
         "job_id": job_id,
         "approval": made.model_dump(mode="json"),
+        "waits_for_another_person": granted and backend().jobs.job(job_id).waiting == "approval",
         "check_status_endpoint": f"/jobs/{job_id}",
     }
 
