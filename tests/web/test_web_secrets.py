@@ -134,6 +134,7 @@ class Plants:
         self.job(self.call("POST", "/incidents", content=packed, headers={"Content-Type": "application/gzip"}))
         for text in ("planner fails", "planner breaks"):
             self.job(self.call("POST", "/process_errors_async", json={"errors": [{"context": f"ERROR: {text}"}]}))
+            self.call("POST", "/process_errors", json={"errors": [{"context": f"ERROR: at once {text}"}]})
         shop = {"log": "ERROR: FATAL: password authentication failed for user agent", "place": "shop"}
         self.job(self.call("POST", "/api/v1/incidents", json=shop))
         self.call("POST", "/api/v1/incidents", json={"log": "x", "place": s["place"]})
