@@ -37,6 +37,8 @@ _LARGE = 16 << 10
 """Characters from which on a text's lines are sifted before they are looked at."""
 _ESCAPED = re.compile(r"((?:\\+[nrt])+)")
 """Line ends and tabs of a text that stands in a JSON string."""
+_TAIL = (150, 500)
+"""Characters at the end of a line that may announce a secret in the next, and those of a command that goes on."""
 _COLOURS = re.compile(r"\x1b\[[0-9;:?]*[A-Za-z]")
 
 
@@ -243,7 +245,7 @@ class Redactor:
             if (self._only is not None and number not in self._only) or not rule.possible(before):
                 continue
             if rule.kind.startswith("next"):
-                if rule.expression.search(line):
+                if rule.expression.search(line, max(0, len(line) - _TAIL[rule.kind == "next-carried"])):
                     self._next = expected(rule.kind, line)
                 continue
             masked = rule.masked(line, lower, partial(self._mask, kind=rule.kind))

@@ -9,7 +9,7 @@ from functools import cached_property
 from devops_agent.scan.literals import holds
 
 STARTS = re.compile(
-    "pass|pw|ps[wk]|secret|token|api|access|private|signing|encryption|master|account|app|deploy|service|admin|storage|auth|credential|jwt|bearer|sess|cookie|salt|dsn|csrf"
+    "pass|pw|ps[wk]|secret|token|api|access|private|fernet|signing|encryption|master|account|app|deploy|service|admin|storage|auth|credential|jwt|bearer|sess|cookie|salt|dsn|csrf"
     "|webhook|license|pre|client|saml|code|sid"
 )
 """Where a name may begin in a lower-cased text: much faster to find than the name itself, whatever its case."""

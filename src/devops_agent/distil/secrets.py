@@ -35,6 +35,7 @@ _ASSIGNED = r"(?:" + _NAME + r")" + _SUFFIX
 _BY_NAME = "(?i)" + _ASSIGNED
 _WHOLE = r"[\w.-]{0,80}?" + _ASSIGNED
 """A name behind anything, and with what stands before it."""
+_SAID = "(?i)(?:token|secret|pass(?:word|phrase)|(?:api|access|master|private|fernet|encryption|signing)[ _-]?key)"
 _QUOTE = r"\\{0,7}[\"'`]"
 _TO_QUOTE = r"(?P<s>(?:(?!(?P=q))(?:\\.|[^\r\n])){3,4000}?)(?=(?P=q))"
 _BARE = r"(?P<s>[^\s\"'`]{3,4000}?)(?=[,;:)]*(?:[\s\"'`]|$))"
@@ -248,7 +249,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     ("base64", r"\b_auth(?:Token)?\s*=\s*[\"']?(?P<s>[^\s\"']{8,400})"),
     (
         "keyed",
-        r"(?i)(?:token|secret|pass(?:word|phrase)|(?:api|access|master|private|fernet|encryption|signing)[ _-]?key)(?:\s(?:is|of|was))?\s?(?:->|=>|[:=])?\s{0,4}[\\\"'(]{0,4}(?P<s>[A-Za-z0-9+/_=.~-]{16,4000})",
+        _SAID + r"(?:\s(?:is|of|was))?\s?(?:->|=>|[:=])?\s{0,4}[\\\"'(]{0,4}(?P<s>[A-Za-z0-9+/_=.~-]{16,4000})",
     ),
     (
         "strong",
@@ -258,7 +259,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     ("password", r"\bAUTH (?:(?:PLAIN|LOGIN|XOAUTH2) )?(?P<s>(?=[A-Za-z]{0,60}\d)[A-Za-z0-9+/]{12,4000}={0,2})"),
     (
         "password",
-        r"(?:(?:-{2,}>|ftp>|\bC:|>>>)\s?PASS\s|\b[A-Za-z]{0,2}\d{1,5} LOGIN [^\s\"]{1,80}\s)\"?(?P<s>[^\s\"\\]{3,200})",
+        r"(?:PASS (?:(?<=-> PASS )|(?<=ftp> PASS )|(?<=C: PASS )|(?<=>>> PASS ))|LOGIN (?<=\d LOGIN )[^\s\"]{1,80}\s)\"?(?P<s>[^\s\"\\]{3,200})",
     ),
     (
         "password",
@@ -288,7 +289,8 @@ _RULES: tuple[tuple[str, str], ...] = (
 )
 
 RULES: tuple[Rule, ...] = tuple(
-    Rule(kind, source, needs, source.startswith(_BY_NAME)) for (kind, source), needs in zip(_RULES, NEEDS, strict=True)
+    Rule(kind, source, needs, source.startswith((_BY_NAME, _SAID)))
+    for (kind, source), needs in zip(_RULES, NEEDS, strict=True)
 )
 
 

@@ -16,7 +16,7 @@ from devops_agent.scan.relaxed import FOLDED, NotTaken, relaxed
 from devops_agent.scan.signatures import compiled_folder
 
 _COLOURED = (
-    r"(?:pass|pw|secret|token|key|credential|auth|cookie|salt|dsn|session)[\w\-\]]{0,20}[\"']?"
+    r"(?:word|pass|pw|pwd|secret|token|key|phrase|credential|auth|cookie|salt|dsn|session|_id)s?[\"'\]]{0,2}"
     r"\s{0,2}[:=]?[>=]?\s{0,2}\x1b\["
 )
 """A name with a change of colour behind it."""
