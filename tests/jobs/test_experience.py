@@ -15,8 +15,8 @@ from devops_agent import bootstrap
 from devops_agent.config import Settings
 from devops_agent.errors import NotFound, RequestError
 from devops_agent.inventory import Place
-from devops_agent.jobs import audit, experience, tables
-from devops_agent.jobs.statistics import statistics
+from devops_agent.jobs import audit, experience, tables, trends
+from devops_agent.jobs.statistics import View, of_runbook, statistics
 from devops_agent.jobs.store import Jobs
 from devops_agent.jobs.tables import open_engine
 from devops_agent.jobs.worker import Worker
@@ -210,3 +210,23 @@ def test_what_a_planner_calls_its_finding_fits_the_database(database: str) -> No
         row = connection.execute(select(tables.experience)).mappings().one()
     assert row["finding"] == "f" * 80
     assert row["fired"] == 1
+
+
+def test_figures_of_some_places_on_both_databases(database: str, tmp_path: Path) -> None:
+    jobs = Jobs(open_engine(database))
+    file = tmp_path / "file"
+    made = agent(Wanting([[step(file)]]), tmp_path / "data", Place(healthy_when(file, "x"), folder=tmp_path, name="a"))
+    made.places["b"] = made.places["a"]
+    for place in ("a", "b", None):
+        job = jobs.submit([incident().model_copy(update={"place": place})]).jobs[0]
+        assert Worker(jobs, made, patience=0, data_dir=tmp_path / "data").work(job)
+    said = {name: statistics(jobs.engine, [], view=View(places, "ann")) for name, places in PLACES.items()}
+    assert {name: each["answers"] for name, each in said.items()} == {"all": 3, "a": 1, "b and none": 2, "no": 0}
+    assert said["a"]["solved"] == {"repaired": 1, "without_a_person": 1, "acted": 1}
+    assert said["no"]["fails_most"] == said["no"]["stays_unknown"] == []
+    assert sum(each.total for each in trends.days(jobs.engine, 7, {"b", None})) == 2
+    assert sum(number for _, number, _ in trends.times(jobs.engine, 7, {"a"})) == 1
+    assert of_runbook(jobs.engine, "none", {"a"}) == []
+
+
+PLACES = {"all": None, "a": {"a"}, "b and none": {"b", None}, "no": {"nowhere"}}

@@ -59,12 +59,18 @@ def test_no_field_names_a_file_to_be_read(service, field):
 @pytest.mark.parametrize(
     "address",
     [
-        "/dashboard/static/../../web/auth.py", "/dashboard/static/..%2f..%2fauth.py",
-        "/dashboard/static/%2e%2e/auth.py", "/dashboard/static/..\\..\\auth.py", "/dashboard/static//etc/passwd", "/dashboard/static/vendor/../../auth.py",
-        "/dashboard/jobs/..%2f..%2f..%2fetc%2fpasswd/log.txt", "/api/v1/incidents/..%2f..%2fsecret.log",
-        "/api/v1/runbooks/..%2f..%2fcauses", "/dashboard/runbooks/edit?name=..%2f..%2fsecret",
+        "/dashboard/static/../../web/auth.py",
+        "/dashboard/static/..%2f..%2fauth.py",
+        "/dashboard/static/%2e%2e/auth.py",
+        "/dashboard/static/..\\..\\auth.py",
+        "/dashboard/static//etc/passwd",
+        "/dashboard/static/vendor/../../auth.py",
+        "/dashboard/jobs/..%2f..%2f..%2fetc%2fpasswd/log.txt",
+        "/api/v1/incidents/..%2f..%2fsecret.log",
+        "/api/v1/runbooks/..%2f..%2fcauses",
+        "/dashboard/runbooks/edit?name=..%2f..%2fsecret",
     ],
-)  # fmt: skip
+)
 def test_no_address_leads_out(service, address):
     line = http.client.HTTPConnection(service.http.base_url.host, service.http.base_url.port, timeout=20)
     line.request("GET", address)  # as it stands: httpx would tidy it up
