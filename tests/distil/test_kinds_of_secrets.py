@@ -94,6 +94,13 @@ PLACES = [
     "- name: DB_PASSWORD\n  value: {word}", "password: |\n  {word}", "secret: >-\n    {word}", "tool \\\n --password \\\n {word} \\\n x",
     "mysql -h db \\\n  -u root \\\n  -p{word} shop", "curl \\\n -u bob:{word} \\\n https://x", "- --db-password\n- {word}",
     "2024-05-01T12:00:00Z - name: API_KEY\n2024-05-01T12:00:00Z   value: \"{word}\"", "Please use the following password:\n\n{word}",
+    "curl -u {random}:x-oauth-basic https://x.example", "DSN=prod;UID=u;PWD=a#{word}", "Got access token {random}",
+    "Set-Password -Password (ConvertTo-SecureString '{word}' -AsPlainText -Force)", "created user bob with password {word}",
+    "rails master key: {random}", "1714564800.1 [0 10.0.0.1:5] \"AUTH\" \"{word}\"", "---> PASS {word}", "a1 LOGIN bob {word}",
+    "PDO->__construct('mysql:host=db', 'root', '{word}')", "SET PASSWORD FOR 'root'@'localhost' = '{word}'",
+    "  ~ secret_string = \"old\" -> \"{word}\"", "\"SecretString\": \"{word}\"", "%22password%22%3A%22{random}%22",
+    "cmdkey /add:x /user:bob /pass:{word}", "aws ssm put-parameter --name /x --value {word} --type SecureString",
+    "printf '{word}' | docker login --password-stdin", "NEXUS_CREDENTIALS_PSW={word}",
 ]  # fmt: skip
 
 

@@ -76,7 +76,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     ("assigned", r"(?i)PWD=\{(?P<s>[^{}\r\n]{3,200})\}"),
     (
         "query",
-        r"(?i)(?:[?&;#]|%26|%3f)(?:(?:[\w-]{0,30}(?:token|secret|password|passwd|pass|pwd|api[_-]?key|apikey|signature|credential|auth|sig|access[_-]?key|verifier|assertion|saml\w{7,8})|x-(?:amz|goog)-[\w-]*(?:signature|token|credential)|key|code|sas)(?:=|%3d)|(?:hmac|sign|ticket|session|sid|appid|hapikey|[a-z]+-key|\w{0,20}sessionid)=(?=[^\s&\"'<>#]{16}))(?P<s>[^\s&\"'<>#]{3,8000})",
+        r"(?i)(?:[?&#]|%26|%3f)(?:(?:[\w-]{0,30}(?:token|secret|password|passwd|pass|pwd|api[_-]?key|apikey|signature|credential|auth|sig|access[_-]?key|verifier|assertion|saml\w{7,8})|x-(?:amz|goog)-[\w-]*(?:signature|token|credential)|key|code|sas)(?:=|%3d)|(?:hmac|sign|ticket|session|sid|appid|hapikey|[a-z]+-key|\w{0,20}sessionid)=(?=[^\s&\"'<>#]{16}))(?P<s>[^\s&\"'<>#]{3,8000})",
     ),
     (
         "header",
@@ -275,6 +275,7 @@ _RULES: tuple[tuple[str, str], ...] = (
         "query",
         r"(?i)%22[\w-]{0,40}(?:password|passwd|pwd|secret|token|key)%22(?:%20|\+)?%3a(?:%20|\+)?%22(?P<s>(?:(?!%22)[^\s&\"']){3,4000})",
     ),
+    ("keyed", r"\s-u\s?[\\\"']{0,4}(?P<s>[A-Za-z0-9_]{30,255}):"),
     (
         "next-value",
         r"(?i)\b(?:name|key)\\{0,7}[\"']?\s{0,3}[:=]\s{0,3}[\"']?" + _WHOLE + r"[\"']?\s{0,3},?\s*$|\"keyName\"",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _HARMLESS = re.compile(
-    r"(?i)(?:\*+|\[?(?:true|false)\]?\W*|\\+\$.*|x{3,}|\.{2,}|-+|_+|<.*>?|\$[\w.]*|\$[({].*|%\w*%|%[a-z]|%[({].*|\{\{.*|\{\w*\}?|\[\w*\]?|\(\w*\)?|@\w+@?|null|nil|none|undefined|true|false|yes|no|on|off|empty|missing|required|optional|invalid"
+    r"(?i)(?:\*+|\[?(?:true|false)\]?\W*|\\+\$.*|x{3,}|\.{2,}|-+|_+|<.*>?|\$[\w.]*|\$[({].*|%\w*%|%[a-z]|%[({].*|\{\{.*|\{\w*\}?|\[\w*\]?|\([\w-]*\)?|@\w+@?|null|nil|none|undefined|true|false|yes|no|on|off|empty|missing|required|optional|invalid"
     r"|expired|unset|set|secure|masked|hidden|redacted|filtered|removed|default|auto|env|string|str|int|bool|boolean|integer|text|bytes|object|function|type"
     r"|error|failed|failure|success|succeeded|ok|found|not|is|was|are|the|for|in|at|to|of|and|or|with|from|by|on|a|an|this|that|value|name|key|token|password|secret"
     r"|expected|unexpected|unknown|incorrect|wrong|changed|updated|created|deleted|rejected|denied|accepted|enabled|disabled|read|write|used|basic|bearer|identifier"
