@@ -69,6 +69,16 @@ def test_whom_a_log_speaks_of(place):
         place.service("web")
 
 
+def test_the_only_service_is_not_meant_where_another_machine_is_named(tmp_path):
+    file = tmp_path / "inventory.yaml"
+    file.write_text("services: {shop: {run: [shop], ports: [8767]}}")
+    place = load(file)
+    assert place.concerned({}) == "shop"
+    assert place.concerned({"host": "127.0.0.1", "port": "5433"}) == "shop"
+    assert place.concerned({"host": "db-1", "port": "8767"}) == "shop"
+    assert place.concerned({"host": "db-1", "port": "5432"}) is None
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [

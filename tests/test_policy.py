@@ -67,6 +67,7 @@ def test_read_only_mode_stands_above_all_rules(tmp_path):
     [
         ("ask: {}", "ask: no such field"),
         ("freeze: [{days: mon, zone: Mars}]", "freeze"),
+        ("freeze: [{days: [montag]}]", "freeze.0.days.0"),
         ("3", "a policy is a list"),
         ("- {maybe: {}}", "rule 1"),
         ("- {ask: {efect: change}}", "rule 1: ask.efect"),

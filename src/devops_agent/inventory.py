@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os.path
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -264,7 +265,8 @@ class Place:
         return None
 
     def concerned(self, facts: dict[str, Any]) -> str | None:
-        """The service that a log's facts speak of: by port, unit, container or name; else the only one there is."""
+        """The service that a log's facts speak of: by port, unit, container or name; else the only one there is, unless
+        the log names another."""
         services = self.inventory.services
         port = facts.get("port")
         if isinstance(port, str | int) and str(port).isdigit() and (name := self.service_on(int(port))):
@@ -274,7 +276,16 @@ class Place:
             for name, service in services.items():
                 if wanted and wanted in (name, (service.unit or "").removesuffix(".service")):
                     return name
-        return next(iter(services)) if len(services) == 1 else None
+        if len(services) != 1 or self._elsewhere(str(facts.get("host", ""))):
+            return None
+        return next(iter(services))
+
+    def _elsewhere(self, host: str) -> bool:
+        """Whether a host that a log names is none of those that the inventory knows."""
+        known = {"", "localhost", "0.0.0.0", "::", "::1", socket.gethostname(), *self.inventory.services}  # noqa: S104
+        if host in known or host.startswith("127."):
+            return False
+        return all(host not in str(spec) for spec in (self.inventory.host, *map(self.host_of, self.inventory.services)))
 
     def services_here(self) -> list[str]:
         """The services on the place's own host: what a call that names no service is about."""

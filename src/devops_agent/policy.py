@@ -21,7 +21,7 @@ import logging
 from collections.abc import Collection
 from datetime import datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -35,7 +35,8 @@ log = logging.getLogger("devops_agent.policy")
 _STRICTNESS: dict[Verdict, int] = {"allow": 0, "ask": 1, "deny": 2}
 _VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _WORDS = {"allow": "allowed", "ask": "a person must approve it", "deny": "forbidden"}
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+_DAYS: tuple[Day, ...] = get_args(Day)
 
 
 def _listed(value: Any) -> Any:
@@ -76,7 +77,7 @@ def _clock(value: Any) -> Any:
 class Freeze(_Part):
     """A window in which nothing is changed: on these days, between these times of that zone."""
 
-    days: Annotated[tuple[str, ...], BeforeValidator(_listed)] = _DAYS
+    days: Annotated[tuple[Day, ...], BeforeValidator(_listed)] = _DAYS
     begin: Annotated[time, BeforeValidator(_clock)] = Field(time.min, alias="from")
     until: Annotated[time, BeforeValidator(_clock)] = time.max
     zone: str = "UTC"
