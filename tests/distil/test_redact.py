@@ -12,6 +12,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlc2ln"
     ("line", "secret"),
     [
         (f"using ghp_{A36}", f"ghp_{A36}"),
+        (f"pushing image build-ghp_{A36}", f"ghp_{A36}"),
         ("id AKIAABCDEFGHIJKLMNOP.", "AKIAABCDEFGHIJKLMNOP"),
         ("aws_secret_access_key = " + "aB3/" * 10, "aB3/" * 10),
         ("DB_PASSWORD=hunter22", "hunter22"),

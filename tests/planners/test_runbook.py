@@ -134,6 +134,18 @@ def test_an_unbound_name_skips_the_look_and_plans_without_it(planner: RunbookPla
     assert [(step.tool, step.args) for step in found.planned] == [("read_log", {}), ("free_port", {})]
 
 
+def test_a_look_is_spared_where_what_was_seen_before_speaks_against_it(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(TEXT.replace("'host?': $host}}", "'host?': $host}, when: [owner.ours == true]}"))
+    spared = RunbookPlanner(library(folder=tmp_path, shipped=tmp_path / "library.json"))
+    for ours, names in (
+        (False, ["port_owner", "service_status"]),
+        (True, ["port_owner", "service_status", "disk_usage"]),
+    ):
+        box = Box({"port_owner": {"ours": ours}, "service_status": {"state": "running"}})
+        look(spared, box, port="1")
+        assert [name for name, _ in box.asked] == names
+
+
 def test_a_remedy_with_an_unbound_name_asks_instead(planner: RunbookPlanner) -> None:
     found = look(planner, Box({"port_owner": {"ours": True, "listening": True}}), port="1")
     bare = found.model_copy(update={"bindings": {}})

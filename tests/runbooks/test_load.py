@@ -110,6 +110,11 @@ def test_errors_name_file_and_field(tmp_path: Path, change: str, field: str) -> 
     [
         ("findings: [{id: x, summary: y, when: [what is this]}]", "findings.x.when", "not a condition"),
         ("findings: [{id: x, summary: y, when: [usage.percent > 1]}]", "findings.x.when", "neither observed"),
+        (
+            "observe: [{name: a, probe: port_owner, args: {port: 1}, when: [usage.percent > 1]}]",
+            "observe.a.when",
+            "neither observed",
+        ),
         ("findings: [{id: x, summary: y, cause: bad_luck}]", "findings.x.cause", "vocabulary"),
         ("observe: [{name: a, probe: port_owner, args: {port: $pid}}]", "observe.a", "bound by nothing"),
         ("observe: [{name: a, probe: port_master, args: {port: $port}}]", "observe.a", "no probe"),

@@ -115,7 +115,7 @@ _VAGUE = (
 _LINES = [
     line.split(None, 1) for line in f"{_CLOUDS}{_BUILDS}{_SERVICES}".replace("UUID", _UUID).splitlines() if line.strip()
 ]
-_START = r"(?:(?<![A-Za-z0-9_-])|(?<=%[0-9A-Fa-f]{2}))"
+_START = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2}))"
 
 SIGNS: tuple[str, ...] = tuple(dict.fromkeys(sign for signs, _ in _LINES for sign in signs.split(",")))
 """A lower-cased text with none of these holds no `TOKEN`."""

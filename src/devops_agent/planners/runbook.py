@@ -240,6 +240,8 @@ def _bindings(runbook: Any, found: dict[str, Any], service: str | None, look: Lo
 
 
 def _observe(observation: Any, bindings: dict[str, Any], look: Looking) -> None:
+    if not _holds(observation.when, bindings):
+        return
     try:
         args = arguments(observation.args, bindings)
     except Unbound:

@@ -153,6 +153,9 @@ def _patterns(runbook: Runbook, thorough: bool) -> Iterator[tuple[str, str]]:
 
 def _conditions(runbook: Runbook) -> Iterator[tuple[str, str]]:
     known = {each.name for each in runbook.observe} | FACTS | ALWAYS
+    for observation in runbook.observe:
+        for text in observation.when:
+            yield from _condition(f"observe.{observation.name}.when", text, known)
     for finding in runbook.findings:
         for text in finding.when:
             yield from _condition(f"findings.{finding.id}.when", text, known)

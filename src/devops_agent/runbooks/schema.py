@@ -58,7 +58,8 @@ class Match(Part):
 
 
 class Observation(Part):
-    """A look at the place: its result is bound to `name`. Skipped where a `$name` in `args` stands for nothing.
+    """A look at the place: its result is bound to `name`. Skipped where a `$name` in `args` stands for nothing, and
+    where what was seen before does not fulfil `when`.
 
     A key of `args` that ends with `?` is left out instead where its value is not known.
     """
@@ -66,6 +67,7 @@ class Observation(Part):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     probe: str
     args: dict[str, Any] = {}
+    when: Texts = ()
 
 
 class Waiting(Part):
