@@ -99,10 +99,11 @@ class Redactor:
         if sieve is not None:
             return self._sifted(text.encode("utf-8", "surrogatepass"), sieve)
         lines = text.split("\n")
-        if not self._open and self._clean.issuperset(lines):
+        unknown = [line for line in lines if line not in self._clean]
+        if not self._open and not unknown:
             return text
-        rules = possible(text.lower())
-        return "\n".join([self._line(line, rules) for line in lines])
+        rules = possible("\n".join(unknown).lower())
+        return "\n".join([self._line(line, RULES if self._open else rules) for line in lines])
 
     def _sieve(self, size: int) -> Sieve | None:
         from devops_agent.distil.sieve import sieve
