@@ -15,7 +15,7 @@ from devops_agent.jobs.worker import Worker
 from devops_agent.model import now
 
 log = logging.getLogger("devops_agent.worker")
-GIVE_WAY = 0.1
+GIVE_WAY = 0.25
 """Seconds that a worker waits at most between two jobs while jobs come in: who submits is served first."""
 _GLANCE = 0.01
 _RECOVER_EVERY = 5.0

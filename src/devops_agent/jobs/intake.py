@@ -29,10 +29,10 @@ from devops_agent.report import called
 
 HERE = ("cli", "python")
 """Sources whose jobs are worked on by the process that submits them: they stay on its machine."""
-CROWD, MOMENT = 10, 0.1
+CROWD, MOMENT = 10, 0.03
 """So many who came within so many seconds are more than can be worked on as they come."""
 GATHER = 0.002
-"""Seconds that others are waited for where many come in and nobody has to wait for the disk anyway."""
+"""Seconds that others are waited for where many come in: one wait for the disk, and one transaction, serve them all."""
 _BATCH = Prepared(insert(batches).inline(), ("id", "created", "requester", "size"))
 _JOB = Prepared(insert(jobs).inline(), jobs.columns.keys())
 _EMPTY = dict.fromkeys(jobs.columns.keys())
@@ -200,7 +200,7 @@ class Intake:
         with self._lock:
             self._coming.append(one)
         with self._writing:
-            if self.crowded and one.answered and not one.written:
+            if self.crowded and not one.written:
                 time.sleep(GATHER)
             if not one.written and one.failure is None:
                 with self._lock:
