@@ -18,7 +18,7 @@ from devops_agent.errors import NotFound, RequestError
 from devops_agent.jobs import audit
 from devops_agent.jobs.database import alone
 from devops_agent.jobs.prepared import Prepared
-from devops_agent.jobs.tables import experience, jobs, reading, verdicts
+from devops_agent.jobs.tables import JUDGED, experience, jobs, reading, verdicts
 from devops_agent.model import UNKNOWN, Approval, Attempt, Report, now
 from devops_agent.planners.experience import Recall, Tally
 
@@ -103,7 +103,7 @@ def say(engine: Engine, made: Report, cause: str, by: str, reason: str = "") -> 
 def recall(engine: Engine) -> Recall:
     """What a planner asks before it says how sure it is."""
 
-    named = (experience.c.runbook == bindparam("runbook"), experience.c.finding == bindparam("finding"))
+    named = (experience.c.runbook == bindparam("runbook"), experience.c.finding == bindparam("finding"), JUDGED)
     alike = case((experience.c.fingerprint == bindparam("fingerprint"), 1), else_=0)
     sums = (func.coalesce(func.sum(column * weight), 0) for weight in (1, alike) for column in _JUDGED)
     query = Prepared(select(*sums).where(*named))

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
+    text,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -145,6 +146,9 @@ repairs = Table(
     Index("ix_repair_host", "host", "at"),
 )
 
+JUDGED = text('"right" + "wrong" <> 0')
+"""Of `experience`: what a person or a proof has judged, which are few. Said so in queries too, its index is used."""
+
 experience = Table(
     "experience",
     metadata,
@@ -163,6 +167,7 @@ experience = Table(
     Column("wrong", Integer, nullable=False),
     Column("last", Float, nullable=False),
     Index("ix_experience_fingerprint", "fingerprint"),
+    Index("ix_experience_judged", "runbook", "finding", sqlite_where=JUDGED, postgresql_where=JUDGED),
 )
 
 verdicts = Table(
