@@ -48,7 +48,7 @@ def test_what_a_command_does_is_not_cut_off_in_the_overview(agent: Agent, group:
 
 
 def test_the_shell_completes_commands_and_options(agent: Agent) -> None:
-    assert b"complete" in agent("--show-completion", "bash").stdout
+    assert b"complete" in agent(env={"_DEVOPS_AGENT_COMPLETE": "source_bash"}).stdout
     asked = {"_DEVOPS_AGENT_COMPLETE": "complete_bash", "COMP_WORDS": "devops-agent di", "COMP_CWORD": "1"}
     assert agent(env=asked).stdout.split() == [b"diagnose", b"distil"]
 

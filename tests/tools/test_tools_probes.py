@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from devops_agent.errors import BadArguments, NotAllowed, ToolError
+from devops_agent.errors import NotAllowed, ToolError
 from devops_agent.model import Step
 from devops_agent.tools.toolbox import Toolbox
 
@@ -162,9 +163,8 @@ def test_everything_through_a_prefix(box: Box, port: int, listener: Callable[...
 
 
 def test_a_host_that_is_no_address_is_told(box: Box) -> None:
-    tools = box(services={"shop": {"host": "telnet://x"}})
-    with pytest.raises(BadArguments, match="telnet"):
-        tools.probe("service_status", {"service": "shop"})
+    with pytest.raises(ValidationError, match="telnet"):
+        box(services={"shop": {"host": "telnet://x"}})
     with pytest.raises(ToolError):
         box(services={"shop": {"host": "ssh://-oProxyCommand=x"}}).probe("service_status", {"service": "shop"})
 
