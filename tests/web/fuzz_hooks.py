@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 
 SIGNS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"%PDF", b"PK\x03\x04")
 
-schemathesis.openapi.format(
-    "binary", st.binary(min_size=1).filter(lambda data: data.strip() and not data.startswith(SIGNS))
-)
+
+def is_text(data):
+    return bool(data.strip()) and not data.startswith(SIGNS)
+
+
+schemathesis.openapi.format("binary", st.binary(min_size=1).filter(is_text))
 
 
 @schemathesis.hook

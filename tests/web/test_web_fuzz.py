@@ -26,7 +26,7 @@ def fuzz(service, folder, phases, examples):
     description.write_text(json.dumps(service.http.get("/api/v1/openapi.json", headers=headers).json()))
     command = [sys.executable, "-m", "schemathesis.cli", "run", str(description), "--url", str(service.http.base_url)]
     command += ["--checks", "all", "--phases", phases, "--max-examples", str(examples), "--seed", "7"]
-    command += ["--header", f"Authorization: Bearer {text}", "--request-timeout", "30", "--workers", "2", "--no-color"]
+    command += ["--header", f"Authorization: Bearer {text}", "--request-timeout", "30", "--workers", "1", "--no-color"]
     environ = os.environ | {"SCHEMATHESIS_HOOKS": str(HOOKS), "FUZZ_KEY_ID": made.id}
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
