@@ -6,6 +6,7 @@ repair started as a service ends with them.
 
 import contextlib
 import os
+import socket
 from pathlib import Path
 
 import psutil
@@ -26,3 +27,21 @@ def nothing_is_left_running(tmp_path_factory):
         with contextlib.suppress(psutil.Error):
             if Path(process.cwd()).is_relative_to(ours) and process.pid != os.getpid():
                 process.kill()
+
+
+@pytest.fixture
+def misled(monkeypatch):
+    """This machine's resolver, which gives a metadata service for `innocent.example`; what is connected to."""
+    real, asked = socket.getaddrinfo, []
+
+    def lying(host, *args, **more):
+        named = host if isinstance(host, str) else host.decode()
+        return real("169.254.169.254" if named == "innocent.example" else named, *args, **more)
+
+    def connecting(_self, address, _real=socket.socket.connect):
+        asked.append(address[0])
+        return _real(_self, address)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lying)
+    monkeypatch.setattr(socket.socket, "connect", connecting)
+    return asked

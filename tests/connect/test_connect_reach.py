@@ -1,6 +1,5 @@
 """Neither a hook's API, nor what it redirects to, nor a target may be a metadata service, whatever name leads there."""
 
-import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -14,24 +13,6 @@ from devops_agent.errors import ConfigError
 from devops_agent.tools import outward
 
 SECRET = "a-secret-of-enough-characters"
-
-
-@pytest.fixture
-def misled(monkeypatch):
-    """A resolver that gives a metadata service for one name; what is connected to."""
-    real, asked = socket.getaddrinfo, []
-
-    def lying(host, *args, **more):
-        named = host if isinstance(host, str) else host.decode()
-        return real("169.254.169.254" if named == "innocent.example" else named, *args, **more)
-
-    def connecting(_self, address, _real=socket.socket.connect):
-        asked.append(address[0])
-        return _real(_self, address)
-
-    monkeypatch.setattr(socket, "getaddrinfo", lying)
-    monkeypatch.setattr(socket.socket, "connect", connecting)
-    return asked
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,24 +15,6 @@ from devops_agent.tools import reach
 from devops_agent.tools.hosts import connect
 
 METADATA = "169.254.169.254"
-
-
-@pytest.fixture
-def misled(monkeypatch):
-    """This machine's resolver, which gives a metadata service for one name; what is connected to."""
-    real, asked = socket.getaddrinfo, []
-
-    def lying(host, *args, **more):
-        named = host if isinstance(host, str) else host.decode()
-        return real(METADATA if named == "innocent.example" else named, *args, **more)
-
-    def connecting(_self, address, _real=socket.socket.connect):
-        asked.append(address[0])
-        return _real(_self, address)
-
-    monkeypatch.setattr(socket, "getaddrinfo", lying)
-    monkeypatch.setattr(socket.socket, "connect", connecting)
-    return asked
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

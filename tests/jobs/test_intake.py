@@ -1,14 +1,17 @@
 """New jobs come in together: durably, all of them, and none for another's sake not."""
 
 import threading
+import time
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from devops_agent.jobs import intake
+from devops_agent.jobs import embedded, intake
+from devops_agent.jobs.embedded import EmbeddedWorkers
 from devops_agent.jobs.intake import order
 from devops_agent.jobs.store import Jobs
 from devops_agent.jobs.tables import open_engine
+from devops_agent.jobs.worker import Worker
 from devops_agent.model import Incident
 
 
@@ -76,3 +79,20 @@ def test_who_breaks_off_takes_nobody_along_silently(jobs, monkeypatch):
     monkeypatch.setattr(intake, "put", put)
     assert jobs.add(order([incident("three")])).jobs
     assert [each.title for each in jobs.list()] == ["three"]
+
+
+def test_workers_give_way_only_while_more_come_in_than_can_be_worked_on(jobs, monkeypatch):
+    workers = EmbeddedWorkers(Worker(jobs, None))
+    monkeypatch.setattr(intake, "MOMENT", 600.0)  # however slow this machine is
+    for number in range(intake.CROWD):
+        assert not jobs.crowded
+        jobs.submit([incident(f"it fails {number}")])
+    assert jobs.crowded
+    monkeypatch.setattr(embedded, "GIVE_WAY", 0.2)
+    begun = time.monotonic()
+    workers._give_way()
+    assert time.monotonic() - begun >= 0.2
+    monkeypatch.setattr(intake, "MOMENT", 0.0)
+    monkeypatch.setattr(embedded, "GIVE_WAY", 600.0)
+    workers._give_way()
+    assert time.monotonic() - begun < 300
