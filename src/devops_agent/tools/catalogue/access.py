@@ -91,7 +91,8 @@ def _may_be_given(host: Host, place: Place, path: str, service: str, before: str
 
 
 @give_access.undo
-def _as_before(path: str, before: str) -> Commands:
+def as_owned_before(path: str, before: str) -> Commands:
+    """Owner and mode (`owner mode`) as they were."""
     owner, _, mode = before.partition(" ")
     yield Run(argv=("chown", "--no-dereference", owner, "--", path), timeout=20)
     yield Run(argv=("chmod", mode, "--", path), timeout=20)

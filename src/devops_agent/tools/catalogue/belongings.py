@@ -13,7 +13,7 @@ from devops_agent.inventory import Place
 from devops_agent.model import Run
 from devops_agent.tools import processes, supervisors
 from devops_agent.tools.base import Commands, FileFacts, Host, change, probe
-from devops_agent.tools.catalogue.access import groups_of, may, require_own, user_of
+from devops_agent.tools.catalogue.access import as_owned_before, groups_of, may, require_own, user_of
 
 _NEEDED = {"folder": "rwx", "socket": "w", "file": "r"}
 
@@ -84,11 +84,7 @@ def _may_be_given(host: Host, place: Place, path: str, service: str, *, owner: s
         raise NotAllowed(f"{path} belongs to {found.owner}, and {service} to {owner}: a person decides")
 
 
-@give_to_service.undo
-def _as_before(path: str, before: str) -> Commands:
-    owner, _, mode = before.partition(" ")
-    yield Run(argv=("chown", "--no-dereference", owner, "--", path), timeout=20)
-    yield Run(argv=("chmod", mode, "--", path), timeout=20)
+give_to_service.undo(as_owned_before)
 
 
 def _shown(found: FileFacts) -> str:
