@@ -34,12 +34,14 @@ def together(jobs, orders):
         except (IntegrityError, ZeroDivisionError) as failure:
             found[number] = failure
 
-    with jobs._intake._writing:
-        threads = [threading.Thread(target=add, args=(number,)) for number in range(len(orders))]
-        for thread in threads:
-            thread.start()
-        while len(jobs._intake._coming) < len(orders):
-            pass
+    group = jobs._intake._together
+    group._led = True  # as if one group were being written
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(len(orders))]
+    for thread in threads:
+        thread.start()
+    while len(group._coming) < len(orders):
+        pass
+    group._coming[0].tell(lead=True)
     for thread in threads:
         thread.join(30)
     return found

@@ -8,10 +8,12 @@ holds the secret (`following.py`).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from devops_agent.distil.forms import TOKEN, VAGUE
 from devops_agent.distil.needs import NEEDS
 from devops_agent.distil.rule import Rule
+from devops_agent.scan.grams import Grams
 
 KEY_BEGIN = re.compile(r"-{4,5} ?BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)? ?-{4,5}|Private-Lines: \d+")
 KEY_END = re.compile(r"-{4,5} ?END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)? ?-{4,5}|Private-MAC: [0-9a-f]+")
@@ -295,25 +297,22 @@ RULES: tuple[Rule, ...] = tuple(
 )
 
 
-_SHORT = 4000
-"""Characters of a text for which looking for everything that a rule needs would take longer than it saves."""
+_STRINGS = Grams(text for rule in RULES for clause in rule.needs for text in clause)
+_SETS = 512
+"""Sets of strings whose rules are remembered."""
 
 
-def possible(lower: str) -> list[Rule]:
+def possible(lower: str) -> tuple[Rule, ...]:
     """The rules that may match in parts of a lower-cased text; each looks only for what stands in the text."""
-    if len(lower) < _SHORT:
-        return [rule for rule in RULES if rule.possible(lower)]
-    found: dict[int, tuple[str, ...]] = {}
+    return _needing(frozenset(_STRINGS.held(lower)))
+
+
+@lru_cache(_SETS)
+def _needing(held: frozenset[str]) -> tuple[Rule, ...]:
+    """The rules for a text that holds these of all strings."""
     rules = []
     for rule in RULES:
-        needs = []
-        for clause in rule.needs:
-            kept = found.get(id(clause))
-            if kept is None:
-                kept = found[id(clause)] = tuple([text for text in clause if text in lower])
-            if not kept:
-                break
-            needs.append(kept)
-        else:
-            rules.append(rule.within(tuple(needs)))
-    return rules
+        needs = tuple(tuple(text for text in clause if text in held) for clause in rule.needs)
+        if all(needs):
+            rules.append(rule.within(needs))
+    return tuple(rules)

@@ -237,6 +237,7 @@ def _move_in(connection: Connection, beside: Engine, replace: bool, moved: tuple
                 if table.name == "job" and moved is not None:
                     filled = [{**row, "incident": _relocated(row["incident"], *moved)} for row in filled]
                 connection.execute(insert(table), filled)
+    search.index_anew(connection)
     if connection.dialect.name == "postgresql":
         _continue_numbers(connection)
 

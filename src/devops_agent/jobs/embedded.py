@@ -8,16 +8,16 @@ import time
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from devops_agent.jobs import audit, retention
+from devops_agent.jobs import audit, retention, search
 from devops_agent.jobs.distributed import Listener
 from devops_agent.jobs.store import Jobs
 from devops_agent.jobs.worker import Worker
 from devops_agent.model import now
 
 log = logging.getLogger("devops_agent.worker")
-GIVE_WAY = 0.25
+GIVE_WAY = 1.0
 """Seconds that a worker waits at most between two jobs while jobs come in: who submits is served first."""
-_GLANCE = 0.01
+_GLANCE = 0.05
 _RECOVER_EVERY = 5.0
 _FORGET_EVERY = 60.0
 _JUMP_SECONDS = 2.0
@@ -90,12 +90,14 @@ class EmbeddedWorkers:
             self.jobs.work.wait(told, 1.0 if due is None else min(1.0, max(0.01, due)))
 
     def _recover(self) -> None:
-        """Leases of dead neighbours (several processes of one machine share the database), and old jobs."""
+        """Leases of dead neighbours (several processes of one machine share the database), words that are not indexed
+        yet, and old jobs."""
         forgets = 0.0
         apart = now().timestamp() - time.monotonic()
         while not self._stop.wait(_RECOVER_EVERY):
             try:
                 self.worker.recover()
+                search.catch_up(self.jobs.engine)
                 if abs(now().timestamp() - time.monotonic() - apart) > _JUMP_SECONDS:
                     apart = now().timestamp() - time.monotonic()
                     self.jobs.leases.wake_all()

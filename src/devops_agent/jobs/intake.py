@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import secrets
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ from devops_agent.jobs.journal import Draft, synchronous, write_rows
 from devops_agent.jobs.prepared import Prepared
 from devops_agent.jobs.rows import Batch
 from devops_agent.jobs.tables import batches, jobs
+from devops_agent.jobs.together import Together
 from devops_agent.model import SCHEMA_VERSION, Incident, Report, now
 from devops_agent.report import called
 
@@ -70,7 +70,8 @@ def order(incidents: Sequence[Incident], requester: str = "", options: dict[str,
     if not incidents:
         raise RequestError("errors: must not be empty")
     moment = now()
-    batch = f"job_{moment:%Y%m%d_%H%M%S}_{secrets.token_hex(4)}"
+    # rows of one moment lie side by side in every index, so that a commit touches few pages
+    batch = f"job_{moment:%Y%m%d_%H%M%S}_{moment.microsecond // 1000:03x}{secrets.token_hex(4)}"
     stamp = moment.timestamp()
     rows = [
         {
@@ -184,10 +185,8 @@ class Intake:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._coming: list[Order] = []
         self._came: deque[float] = deque(maxlen=CROWD)
-        self._lock = threading.Lock()
-        self._writing = threading.Lock()
+        self._together = Together(self._write)
 
     @property
     def crowded(self) -> bool:
@@ -197,16 +196,7 @@ class Intake:
     def add(self, one: Order) -> Batch:
         """Have an order written; what is left to do is on the disk when this returns. Raises what the database did."""
         self._came.append(time.monotonic())
-        with self._lock:
-            self._coming.append(one)
-        with self._writing:
-            if self.crowded and not one.written:
-                time.sleep(GATHER)
-            if not one.written and one.failure is None:
-                with self._lock:
-                    orders, self._coming = self._coming, []
-                mine = any(each is one for each in orders)  # else who wrote before us broke off
-                self._write(orders if mine else [one, *orders])
+        self._together.add(one, GATHER if self.crowded else 0.0)
         if one.failure is not None:
             raise one.failure
         return one.batch

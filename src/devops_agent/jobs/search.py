@@ -9,6 +9,7 @@ combination is one look-up of several words. Jobs that have not ended are few: t
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,17 +34,23 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 
 from devops_agent.errors import RequestError
-from devops_agent.jobs.migrations.words import mark
+from devops_agent.jobs.database import passing
+from devops_agent.jobs.migrations.words import behind, mark, rebuild
+from devops_agent.jobs.migrations.words import catch_up as index_more
 from devops_agent.jobs.prepared import Prepared
 from devops_agent.jobs.rows import FINISHED, JobRow, job_row
 from devops_agent.jobs.tables import jobs, reading, searched
 from devops_agent.model import Incident, Report
 
+log = logging.getLogger("devops_agent.database")
 OPEN = ("queued", "running", "waiting")
 MOST_WORDS = 100
 LONGEST_WORD = 40
+_AT_ONCE = 1000
+"""Rows that are indexed in one transaction: others wait for tens of milliseconds meanwhile."""
 SHORTEST_PREFIX = 3
 """From so many letters on a word that is asked for is also found as the beginning of a longer one."""
 _NO_CURSOR = "cursor: it belongs to another list; take the one that came with this list"
@@ -87,10 +94,36 @@ def find(
         marks.append(mark("status", "open"))
     within = [of_status(status) if status is not None else None, _between(since, until), _in_places(places)]
     conditions = [each for each in within if each is not None]
+    by_words = bool(words or len(marks) > 1 or label is not None)
+    if by_words:
+        catch_up(engine)
     with reading(engine) as connection:
-        if words or len(marks) > 1 or label is not None:
+        if by_words:
             return _by_words(connection, _Asked(words, marks, since, conditions, limit), cursor)
         return _page(connection, _by_columns(cause, outcome, place, cursor).where(*conditions), limit, "c")
+
+
+def catch_up(engine: Engine) -> None:
+    """SQLite: index what came since this was last done; what cannot be written now is found later."""
+    if engine.dialect.name != "sqlite":
+        return
+    try:
+        while True:
+            with reading(engine) as connection:
+                if not behind(connection):
+                    return
+            with engine.begin() as connection:
+                index_more(connection, _AT_ONCE)
+    except DBAPIError as failure:
+        if not passing(failure):
+            raise
+        log.warning("the newest jobs are not found by words yet: %s", str(failure.orig))
+
+
+def index_anew(connection: Connection) -> None:
+    """SQLite: index everything, within the transaction that put other rows there."""
+    if connection.dialect.name == "sqlite":
+        rebuild(connection)
 
 
 def note_new(

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 WIDTH = 4
+LONG = 16_000
+"""Characters of a text from which on its runs would take more memory than they save time."""
 
 
 class Grams:
@@ -17,6 +19,7 @@ class Grams:
 
     def __init__(self, strings: Iterable[str]) -> None:
         wanted = set(strings)
+        self._all = sorted(wanted)
         self._short = sorted(each for each in wanted if len(each) < WIDTH)
         long = sorted(each for each in wanted if len(each) >= WIDTH)
         times = Counter(run for each in long for run in _runs(each, WIDTH))
@@ -28,6 +31,8 @@ class Grams:
 
     def held(self, text: str) -> set[str]:
         """The strings that stand in the text."""
+        if len(text) > LONG:
+            return {each for each in self._all if each in text}
         index = self._index
         found = {each for run in self._known & _runs(text, WIDTH) for each in index[run] if each in text}
         found.update([each for each in self._short if each in text])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask import Flask
 
     from devops_agent.config import Settings
@@ -41,7 +43,15 @@ def create_app(
     from devops_agent.web.backend import Backend
 
     settings = settings or load_settings()
-    app = Flask(__name__, static_folder=None)
+
+    class Service(Flask):
+        """Flask without asynchronous functions, which it would else look for at every step of every request."""
+
+        def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+            """The function as it is."""
+            return func
+
+    app = Service(__name__, static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False
     app.config.update(

@@ -12,6 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,9 +86,9 @@ def register(app: Flask) -> None:
     def finish(response: Response) -> Response:
         rule = request.url_rule.rule if request.url_rule else "none"
         known = numbers()
-        known.requests.labels(request.method if request.url_rule else "any", rule, str(response.status_code)).inc()
+        _of(known.requests, request.method if request.url_rule else "any", rule, str(response.status_code)).inc()
         if "begun" in g:
-            known.request_seconds.labels(rule).observe(time.perf_counter() - g.begun)
+            _of(known.request_seconds, rule).observe(time.perf_counter() - g.begun)
         return response
 
     app.before_request(begin)
@@ -136,6 +137,12 @@ def numbers() -> _Numbers:
     return _known
 
 
+@cache
+def _of(metric: Any, *labels: str) -> Any:
+    """The number of a metric with these labels, looked up once."""
+    return metric.labels(*labels)
+
+
 class _Timed:
     """Around one stage: how long it took."""
 
@@ -146,7 +153,7 @@ class _Timed:
         self.begun = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        numbers().stages.labels(seen.kind(self.path)).observe(time.perf_counter() - self.begun)
+        _of(numbers().stages, seen.kind(self.path)).observe(time.perf_counter() - self.begun)
 
 
 def _told(what: str, facts: Mapping[str, Any]) -> None:
@@ -159,8 +166,8 @@ def _told(what: str, facts: Mapping[str, Any]) -> None:
 
 def _ended(known: _Numbers, made: Report) -> None:
     last = made.attempts[-1].diagnosis if made.attempts else None
-    known.jobs.labels(made.status).inc()
-    known.causes.labels(last.cause if last is not None and last.failure else "none").inc()
+    _of(known.jobs, made.status).inc()
+    _of(known.causes, last.cause if last is not None and last.failure else "none").inc()
     for attempt in made.attempts:
         tools = {each.id: each.tool for each in attempt.plan.actions} if attempt.plan else {}
         for outcome in attempt.outcomes:

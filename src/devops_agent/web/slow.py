@@ -8,6 +8,7 @@ that waits for it is free again.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -21,11 +22,18 @@ HEAD_SECONDS = 10.0
 BODY_SECONDS = 20.0
 BYTES_PER_SECOND = 50_000
 SEND_SECONDS = 30
+MOMENT_MS = 1
+"""Milliseconds that a thread waits for the next request of its connection."""
+IN_A_ROW = 100
+"""Requests of one connection after which its thread looks after others."""
 _LOOK_SECONDS = 1.0
 
 
 class Deadlines:
-    """Connections of this process that something is expected from, and until when."""
+    """Connections of this process that something is expected from, and until when.
+
+    Each step is one operation on a dict, which no lock needs to guard.
+    """
 
     def __init__(self) -> None:
         self._until: dict[int, tuple[float, socket.socket]] = {}
@@ -34,46 +42,74 @@ class Deadlines:
 
     def expect(self, connection: socket.socket, seconds: float) -> None:
         """Shut the connection unless `done` is said within so many seconds."""
-        with self._lock:
-            self._until[id(connection)] = (time.monotonic() + seconds, connection)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="deadlines", daemon=True)
-                self._thread.start()
+        self._until[id(connection)] = (time.monotonic() + seconds, connection)
+        if self._thread is None:
+            self._start()
 
     def done(self, connection: socket.socket) -> None:
         """Nothing more is expected from it."""
+        self._until.pop(id(connection), None)
+
+    def _start(self) -> None:
         with self._lock:
-            self._until.pop(id(connection), None)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="deadlines", daemon=True)
+                self._thread.start()
 
     def _look(self) -> None:
         while True:
             time.sleep(_LOOK_SECONDS)
             present = time.monotonic()
-            with self._lock:
-                late = [key for key, (until, _) in self._until.items() if until < present]
-                connections = [self._until.pop(key)[1] for key in late]
-            for connection in connections:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+            for key, expected in list(self._until.items()):
+                until, connection = expected
+                if until < present and self._until.get(key) is expected:
+                    self._until.pop(key, None)
+                    with contextlib.suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)
 
 
 class PatientWorker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's worker with threads, whose patience with a connection ends."""
+    """gunicorn's worker with threads, whose patience with a connection ends. A thread stays with a connection whose next
+    request comes at once, which else would go through the main thread and to another one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.deadlines = Deadlines()
+        self._held: set[int] = set()
 
     def handle(self, conn: Any) -> Any:
-        """One request, from its first byte on."""
+        """One request, from its first byte on, and those that follow at once, while half of the threads are free."""
+        self._held.add(id(conn))
+        try:
+            kept = self._one(conn)
+            for _ in range(IN_A_ROW):
+                if kept is not True or not self._stays(conn):
+                    break
+                kept = self._one(conn)
+            return kept
+        finally:
+            self._held.discard(id(conn))
+
+    def _one(self, conn: Any) -> Any:
         connection = conn.sock
-        with contextlib.suppress(OSError):
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
+        if not conn.initialized:
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
         self.deadlines.expect(connection, HEAD_SECONDS)
         try:
             return super().handle(conn)
         finally:
             self.deadlines.done(connection)
+
+    def _stays(self, conn: Any) -> bool:
+        """Whether the connection's next request is there, or comes within moments, and nobody lacks a thread for it."""
+        if not self.alive or conn.is_http2 or len(self._held) > self.cfg.threads // 2:
+            return False
+        if conn.parser.unreader.buf.getvalue():
+            return True
+        poll = select.poll()
+        poll.register(conn.sock, select.POLLIN)
+        return bool(poll.poll(MOMENT_MS))
 
     def load_wsgi(self) -> None:
         """The application, told when a request's head is there and when its body is."""
