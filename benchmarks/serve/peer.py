@@ -1,4 +1,4 @@
-"""What the service is compared with: the least that Flask can do, under the same gunicorn.
+"""What the service is compared with: the least that Flask can do, under the same gunicorn, with its own worker.
 
 `/bare` reads the request and answers in the form of the contract. `/row` commits one row of a SQLite file (WAL,
 `synchronous=FULL`, by the standard library's driver, one connection a thread) and answers with its number.
@@ -54,13 +54,14 @@ def main() -> None:
     from gunicorn.app.base import BaseApplication
 
     chosen = options(load_settings())
-    ours = ("post_worker_init", "worker_exit", "on_starting", "child_exit", "when_ready", "logger_class")
+    ours = ("post_worker_init", "worker_exit", "child_exit", "logger_class", "worker_class")
 
     class Server(BaseApplication):
         def load_config(self) -> None:
             for name, value in chosen.items():
                 if name in self.cfg.settings and name not in ours:
                     self.cfg.set(name, value)
+            self.cfg.set("worker_class", "gthread")
             self.cfg.set("bind", f"127.0.0.1:{int(sys.argv[1])}")
 
         def load(self) -> Flask:

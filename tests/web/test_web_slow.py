@@ -8,13 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from itertools import pairwise
 
 import httpx
 import pytest
 
 LONG = 20_000_000
 IMPATIENT = f"""
+import threading
 from devops_agent import web
 from devops_agent.config import load_settings
 from devops_agent.web import auth, server, slow
@@ -27,6 +30,7 @@ plain = web.create_app
 def with_a_long_answer(*given):
     app = plain(*given)
     app.get("/long")(auth.public(lambda: b"x" * {LONG}))
+    app.get("/thread", endpoint="thread")(auth.public(lambda: str(threading.get_ident())))
     return app
 web.create_app = with_a_long_answer
 server.serve(load_settings({{"port": 0, "workers": 1}}))
@@ -126,3 +130,21 @@ def test_a_client_that_reads_in_time_keeps_its_connection(impatient):
         time.sleep(2.2)  # a body has more time than a head
         connection.sendall(body[5:])
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def threads(port, number):
+    """The threads that answered so many requests of one connection, one after the other."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        return [client.get("/thread").text for _ in range(number)]
+
+
+def test_a_thread_stays_with_a_connection_that_goes_on_at_once(impatient):
+    answered = threads(impatient, 60)
+    changes = sum(one != other for one, other in pairwise(answered))
+    assert changes < 20, "nearly every request went through another thread"
+
+
+def test_more_connections_than_threads_are_all_served(impatient):
+    with ThreadPoolExecutor(12) as pool:
+        answered = list(pool.map(lambda _: threads(impatient, 40), range(12)))
+    assert [len(each) for each in answered] == [40] * 12

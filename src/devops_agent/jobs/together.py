@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Together(Generic[T]):
-    """`work` is given what a group brought, and says in its items what came of each; what it raises, its caller gets."""
+    """`work` is given what a group brought, and says in the items what came of each; what it raises, who led gets."""
 
     def __init__(self, work: Callable[[list[T]], None]) -> None:
         self._work = work

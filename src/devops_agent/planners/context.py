@@ -16,7 +16,7 @@ from devops_agent.runbooks.schema import fact_name
 from devops_agent.scan import Pattern, literals
 from devops_agent.scan.index import Index
 from devops_agent.scan.literals import holds
-from devops_agent.scan.memory import remembered
+from devops_agent.scan.memory import SHORT, remembered
 
 _SHAPES = shapes.ANYWHERE + shapes.DECISIVE
 
@@ -49,20 +49,24 @@ def _own(source: str) -> tuple[tuple[tuple[str, ...], ...], re.Pattern[str]]:
     return literals(source), compiled(source)
 
 
+def _take(source: str, line: str) -> tuple[tuple[str, str], ...]:
+    """What a runbook's pattern takes out of a line: names and values."""
+    needs, regex = _own(source)
+    match = regex.search(line) if holds(line.lower(), needs) else None
+    return tuple((fact_name(group), value) for group, value in match.groupdict().items() if value) if match else ()
+
+
+_taken = lru_cache(maxsize=16_384)(_take)
+
+
 def named_by(sources: Iterable[str], lines: Sequence[str], known: Mapping[str, object]) -> dict[str, str]:
     """What a runbook's `match.facts` take out of these lines: the earlier pattern decides, then the earlier line."""
     found: dict[str, str] = {}
-    lower = [line.lower() for line in lines]
     for source in sources:
-        needs, regex = _own(source)
-        for line, text in zip(lines, lower, strict=True):
-            if not holds(text, needs):
-                continue
-            match = regex.search(line)
-            for group, value in match.groupdict().items() if match else ():
-                name = fact_name(group)
-                if value and name not in known and name not in found:
-                    found[name] = value
+        for line in lines:
+            for name, value in _taken(source, line) if len(line) <= SHORT else _take(source, line):
+                if name not in known:
+                    found.setdefault(name, value)
     return found
 
 

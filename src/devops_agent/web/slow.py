@@ -69,8 +69,10 @@ class Deadlines:
 
 
 class PatientWorker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's worker with threads, whose patience with a connection ends. A thread stays with a connection whose next
-    request comes at once, which else would go through the main thread and to another one."""
+    """gunicorn's worker with threads, whose patience with a connection ends.
+
+    A thread stays with a connection whose next request comes at once, which else would go through the main thread.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
