@@ -29,7 +29,7 @@ from devops_agent.report import called
 
 HERE = ("cli", "python")
 """Sources whose jobs are worked on by the process that submits them: they stay on its machine."""
-CROWD, MOMENT = 10, 0.03
+CROWD, MOMENT = 30, 0.1
 """So many who came within so many seconds are more than can be worked on as they come."""
 GATHER = 0.002
 """Seconds that others are waited for where many come in: one wait for the disk, and one transaction, serve them all."""

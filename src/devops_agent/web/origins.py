@@ -120,14 +120,9 @@ def register(app: Flask, origins: Origins, public: frozenset[str], closed: Calla
             origins.check_private()
 
     def finish(response: Response) -> Response:
-        headers = response.headers
-        if request.endpoint in public or request.endpoint is None:
-            origins.add_headers(response)
-            headers["Cache-Control"] = "no-store"
-        elif request.path.startswith(API) and closed():
+        contract = request.endpoint in public or request.endpoint is None
+        if contract or (request.path.startswith(API) and closed()):
             origins.add_headers(response)  # who has a key may use it from pages of the configured origins
-        if "Cache-Control" not in headers:
-            headers["Cache-Control"] = "no-store"
         return response
 
     app.before_request(guard)

@@ -15,11 +15,12 @@ import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from flask import g, redirect, request
+from flask import redirect, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from devops_agent.distil.redact import redact
 from devops_agent.errors import AgentError
+from devops_agent.web.headers import request_id
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -156,7 +157,7 @@ def told(body: dict[str, Any], status: int, headers: dict[str, str]) -> Response
         "detail": detail,
         "code": code,
         "errors": fields or ([{"field": named[1], "message": named[2]}] if named else []),
-        "request_id": g.get("request_id"),
+        "request_id": request_id() or None,
         **{name: value for name, value in body.items() if name != "available_endpoints"},
     }
     return json.dumps(problem), status, {**headers, "Content-Type": "application/problem+json"}

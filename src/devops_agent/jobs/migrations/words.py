@@ -6,6 +6,7 @@ Rows that there are depend on both: who changes them adds a revision that writes
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from sqlalchemy import Connection, text
 
@@ -76,6 +77,7 @@ def catch_up(connection: Connection, most: int) -> None:
         connection.execute(text("UPDATE search_indexed SET last = :upto"), span)
 
 
+@lru_cache(1024)
 def mark(name: str, value: str) -> str:
     """A word that stands for an exact value; nobody would type it."""
     return f"z{name[0]}" + hashlib.blake2b(f"{name}:{value}".encode("utf-8", "replace"), digest_size=7).hexdigest()
