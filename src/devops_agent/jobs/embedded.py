@@ -17,7 +17,8 @@ from devops_agent.model import now
 log = logging.getLogger("devops_agent.worker")
 GIVE_WAY = 1.0
 """Seconds that a worker waits at most between two jobs while jobs come in: who submits is served first."""
-_GLANCE = 0.05
+_GLANCE, _CALM = 0.05, 3
+"""Seconds between two looks at whether jobs come in, and how often in a row they must not: all may wait for the disk."""
 _RECOVER_EVERY = 5.0
 _FORGET_EVERY = 60.0
 _JUMP_SECONDS = 2.0
@@ -78,9 +79,9 @@ class EmbeddedWorkers:
 
     def _give_way(self) -> None:
         """Let those in who are submitting at this moment."""
-        end = time.monotonic() + GIVE_WAY
-        while self.jobs.crowded and time.monotonic() < end and not self._stop.wait(_GLANCE):
-            pass
+        end, calm = time.monotonic() + GIVE_WAY, _CALM * (not self.jobs.crowded)
+        while calm < _CALM and time.monotonic() < end and not self._stop.wait(_GLANCE):
+            calm = 0 if self.jobs.crowded else calm + 1
 
     def _rest(self) -> None:
         """Sleep until something is submitted or due."""
