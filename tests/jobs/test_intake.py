@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from devops_agent.jobs import embedded, intake
 from devops_agent.jobs.embedded import EmbeddedWorkers
@@ -81,6 +81,25 @@ def test_who_breaks_off_takes_nobody_along_silently(jobs, monkeypatch):
     monkeypatch.setattr(intake, "put", put)
     assert jobs.add(order([incident("three")])).jobs
     assert [each.title for each in jobs.list()] == ["three"]
+
+
+def test_who_breaks_off_on_the_way_leaves_nobody_behind(jobs, monkeypatch):
+    put = intake.put
+
+    def broken(connection, orders):
+        if len(orders) > 1:
+            raise OperationalError("INSERT", {}, Exception("disk I/O error"))
+        if orders[0].incidents[0].title == "bad":
+            raise ZeroDivisionError
+        put(connection, orders)
+
+    monkeypatch.setattr(intake, "put", broken)
+    found = together(jobs, [order([incident(title)]) for title in ("one", "bad", "two", "three")])
+    assert sum(isinstance(each, ZeroDivisionError) for each in found.values()) >= 1
+    told = sorted(jobs.batch(each.id).jobs[0].title for each in found.values() if not isinstance(each, Exception))
+    kept = sorted(each.title for each in jobs.list())
+    assert set(told) <= set(kept), "somebody was told that a job is accepted that is not there"
+    assert {"two", "three"} <= set(told)
 
 
 def test_workers_give_way_only_while_more_come_in_than_can_be_worked_on(jobs, monkeypatch):

@@ -18,7 +18,7 @@ log = logging.getLogger("devops_agent.worker")
 GIVE_WAY = 1.0
 """Seconds that a worker waits at most between two jobs while jobs come in: who submits is served first."""
 _GLANCE, _CALM = 0.05, 3
-"""Seconds between two looks at whether jobs come in, and how often in a row they must not: all may wait for the disk."""
+"""Seconds between two looks at whether jobs come in; how often in a row they must not (all may wait for the disk)."""
 _RECOVER_EVERY = 5.0
 _FORGET_EVERY = 60.0
 _JUMP_SECONDS = 2.0

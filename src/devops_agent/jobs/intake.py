@@ -197,6 +197,8 @@ class Intake:
         """Have an order written; what is left to do is on the disk when this returns. Raises what the database did."""
         self._came.append(time.monotonic())
         self._together.add(one, GATHER if self.crowded else 0.0)
+        if not one.written and one.failure is None:  # who wrote for all broke off before it came to this one
+            self._write([one])
         if one.failure is not None:
             raise one.failure
         return one.batch
