@@ -78,6 +78,17 @@ def test_all_comes_back_in_either_database(filled, tmp_path, kind, request):
     assert list(audit.broken(engine)) == []
 
 
+def test_what_replaces_other_jobs_is_found_by_its_words(filled, tmp_path):
+    jobs, folder = filled
+    backup.back_up(jobs.engine, folder, tmp_path / "saved.zip")
+    other = Jobs(open_engine(f"sqlite:///{tmp_path / 'other.db'}"))
+    for number in range(20):
+        submit(other, number)
+    assert len(find(other.engine, text="trouble").rows) == 20
+    backup.restore(tmp_path / "saved.zip", other.engine, folder, "me", replace=True, resume=True)
+    assert len(find(other.engine, text="trouble").rows) == 9
+
+
 def test_what_had_not_ended_is_ended_and_logs_are_where_the_data_is_now(filled, tmp_path):
     jobs, folder = filled
     backup.back_up(jobs.engine, folder, tmp_path / "saved.zip")

@@ -117,3 +117,21 @@ def test_workers_give_way_only_while_more_come_in_than_can_be_worked_on(jobs, mo
     monkeypatch.setattr(embedded, "GIVE_WAY", 600.0)
     workers._give_way()
     assert time.monotonic() - begun < 300
+
+
+def test_a_short_lull_is_no_end_of_a_crowd(monkeypatch):
+    glances = iter([True, False, False, True, False, True, False, False, False])
+    seen = []
+
+    class Crowd:
+        @property
+        def crowded(self):
+            seen.append(next(glances))
+            return seen[-1]
+
+    workers = EmbeddedWorkers.__new__(EmbeddedWorkers)
+    workers.jobs, workers._stop = Crowd(), threading.Event()
+    monkeypatch.setattr(embedded, "_GLANCE", 0.001)
+    monkeypatch.setattr(embedded, "GIVE_WAY", 600.0)
+    workers._give_way()
+    assert len(seen) == 9, "it went on before nobody had come for three looks in a row"

@@ -1,13 +1,16 @@
 """SQLite's index over words: filled some time after the rows came, right whatever happened to them meanwhile."""
 
+import time
+
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 
-from devops_agent.jobs import search
+from devops_agent.jobs import embedded, search
+from devops_agent.jobs.embedded import EmbeddedWorkers
 from devops_agent.jobs.migrations import words
 from devops_agent.jobs.store import Jobs
 from devops_agent.jobs.tables import open_engine
+from devops_agent.jobs.worker import Worker
 from devops_agent.model import Attempt, Diagnosis, Incident, Report
 
 
@@ -73,14 +76,37 @@ def test_the_newest_row_goes_before_it_is_indexed(jobs):
     check(jobs)
 
 
-def test_where_nothing_can_be_written_the_others_are_found(jobs, monkeypatch, caplog):
+def test_a_question_does_not_wait_for_somebody_who_writes_for_long(jobs, caplog):
     submit(jobs, "first word")
     search.catch_up(jobs.engine)
     submit(jobs, "second word")
-
-    def full(connection, most):
-        raise OperationalError("INSERT", {}, Exception("database or disk is full"))
-
-    monkeypatch.setattr(search, "index_more", full)
-    assert titles(jobs, "word") == ["first word"]
+    with jobs.engine.begin():
+        begun = time.monotonic()
+        assert titles(jobs, "word") == ["first word"]
+        assert time.monotonic() - begun < 20, "it waited as long as a writer does"
     assert "not found by words yet" in caplog.text
+    assert titles(jobs, "word") == ["second word", "first word"]
+    with jobs.engine.connect() as connection:
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 30_000
+
+
+def test_words_are_indexed_even_if_nobody_asks(jobs, monkeypatch):
+    monkeypatch.setattr(embedded, "_RECOVER_EVERY", 0.02)
+    submit(jobs, "left alone")
+    workers = EmbeddedWorkers(Worker(jobs, None), count=0)
+    workers.start()
+    try:
+        end = time.monotonic() + 30
+        while behind(jobs) and time.monotonic() < end:
+            time.sleep(0.02)
+    finally:
+        workers.stop()
+    assert not behind(jobs)
+
+
+def test_ids_grow_with_time(jobs):
+    made = []
+    for number in range(5):
+        made.append(submit(jobs, f"it fails {number}"))
+        time.sleep(0.002)
+    assert made == sorted(made)

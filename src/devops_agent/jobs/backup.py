@@ -30,6 +30,7 @@ from devops_agent import __version__
 from devops_agent.errors import RequestError
 from devops_agent.jobs import audit, migrations, search
 from devops_agent.jobs.database import make_engine
+from devops_agent.jobs.migrations import words
 from devops_agent.jobs.rows import FINISHED
 from devops_agent.jobs.tables import jobs, metadata
 from devops_agent.model import now
@@ -237,9 +238,10 @@ def _move_in(connection: Connection, beside: Engine, replace: bool, moved: tuple
                 if table.name == "job" and moved is not None:
                     filled = [{**row, "incident": _relocated(row["incident"], *moved)} for row in filled]
                 connection.execute(insert(table), filled)
-    search.index_anew(connection)
     if connection.dialect.name == "postgresql":
         _continue_numbers(connection)
+    else:
+        words.rebuild(connection)
 
 
 def _end_open(connection: Connection, made: str) -> list[str]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from devops_agent.errors import ConfigError
 
 log = logging.getLogger("devops_agent.database")
+BUSY_SECONDS = 30
+"""How long a transaction of SQLite waits for another one that writes."""
 PATIENCE_SECONDS = 30.0
 """How long a write that must not be lost is tried again."""
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
@@ -49,6 +51,19 @@ def make_engine(url: str) -> Engine:
 def reading(engine: Engine) -> Connection:
     """A connection whose transaction takes no write lock."""
     return engine.execution_options(sqlite_begin="DEFERRED").connect()
+
+
+@contextmanager
+def hurried(engine: Engine, seconds: float) -> Iterator[Connection]:
+    """A transaction that gives up soon where another one is writing (SQLite). Raises OperationalError then."""
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
 
 def alone(connection: Connection, name: str) -> None:
@@ -94,11 +109,11 @@ def _sqlite(url: str, file: str | None) -> Engine:
         Path(file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with suppress(OSError):  # SQLite says it better where the file cannot be made
             os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-    engine = create_engine(url, connect_args={"timeout": 30, "isolation_level": None})
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "isolation_level": None})
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA busy_timeout=30000")
+        connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")

@@ -79,7 +79,8 @@ class EmbeddedWorkers:
 
     def _give_way(self) -> None:
         """Let those in who are submitting at this moment."""
-        end, calm = time.monotonic() + GIVE_WAY, _CALM * (not self.jobs.crowded)
+        end = time.monotonic() + GIVE_WAY
+        calm = 0 if self.jobs.crowded else _CALM
         while calm < _CALM and time.monotonic() < end and not self._stop.wait(_GLANCE):
             calm = 0 if self.jobs.crowded else calm + 1
 

@@ -37,9 +37,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from devops_agent.errors import RequestError
-from devops_agent.jobs.database import passing
-from devops_agent.jobs.migrations.words import behind, mark, rebuild
-from devops_agent.jobs.migrations.words import catch_up as index_more
+from devops_agent.jobs.database import hurried, passing
+from devops_agent.jobs.migrations import words as fulltext
+from devops_agent.jobs.migrations.words import mark
 from devops_agent.jobs.prepared import Prepared
 from devops_agent.jobs.rows import FINISHED, JobRow, job_row
 from devops_agent.jobs.tables import jobs, reading, searched
@@ -51,6 +51,8 @@ MOST_WORDS = 100
 LONGEST_WORD = 40
 _AT_ONCE = 1000
 """Rows that are indexed in one transaction: others wait for tens of milliseconds meanwhile."""
+_HURRY = 0.5
+"""Seconds that a question waits for somebody who writes: older jobs now are better than all of them much later."""
 SHORTEST_PREFIX = 3
 """From so many letters on a word that is asked for is also found as the beginning of a longer one."""
 _NO_CURSOR = "cursor: it belongs to another list; take the one that came with this list"
@@ -104,26 +106,20 @@ def find(
 
 
 def catch_up(engine: Engine) -> None:
-    """SQLite: index what came since this was last done; what cannot be written now is found later."""
+    """SQLite: index what came since this was last done; where that cannot be written at once, it is found later."""
     if engine.dialect.name != "sqlite":
         return
     try:
         while True:
             with reading(engine) as connection:
-                if not behind(connection):
+                if not fulltext.behind(connection):
                     return
-            with engine.begin() as connection:
-                index_more(connection, _AT_ONCE)
+            with hurried(engine, _HURRY) as connection:
+                fulltext.catch_up(connection, _AT_ONCE)
     except DBAPIError as failure:
         if not passing(failure):
             raise
         log.warning("the newest jobs are not found by words yet: %s", str(failure.orig))
-
-
-def index_anew(connection: Connection) -> None:
-    """SQLite: index everything, within the transaction that put other rows there."""
-    if connection.dialect.name == "sqlite":
-        rebuild(connection)
 
 
 def note_new(

@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, MetaData, inspect, text
 
 from devops_agent.errors import ConfigError
+from devops_agent.jobs.database import BUSY_SECONDS
 
 FOLDER = Path(__file__).parent
 TABLE = "alembic_version"
@@ -40,7 +41,7 @@ def bring_up(engine: Engine, metadata: MetaData) -> None:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             _change(connection, metadata)
         if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("PRAGMA busy_timeout=30000")
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
             connection.commit()
 
 

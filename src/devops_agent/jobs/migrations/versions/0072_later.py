@@ -1,4 +1,7 @@
-"""SQLite indexes the words of jobs many at once, some time after they came."""
+"""SQLite indexes the words of jobs many at once, some time after they came.
+
+Processes of the version before go on meanwhile; what they add is indexed by those of this one.
+"""
 
 from alembic import op
 
