@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,11 +30,13 @@ from devops_agent.policy import Fit, Freeze, Policy
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One place for all: nothing of it may change, so that each test finds it as it was."""
     made = World(tmp_path_factory.mktemp("careless"))
-    try:
-        made.build()
-        yield made
-    finally:
-        made.end()
+    with pytest.MonkeyPatch.context() as patch:  # a `python3` that has pytest
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        try:
+            made.build()
+            yield made
+        finally:
+            made.end()
 
 
 @pytest.fixture

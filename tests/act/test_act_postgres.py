@@ -217,6 +217,7 @@ def test_a_sequence_is_not_given_to_one_who_may_not_insert(box, server, role):
         do(box, "grant_sequence", datastore="shop", role=role, sequence="invoices_id_seq")
 
 
+@pytest.mark.skipif(not shutil.which("psql"), reason="psql is not installed")
 def test_a_password_in_the_address_is_refused(tmp_path):
     for admin in ("postgresql://a:b@h/d", "host=h password=b", "postgresql://h/d?password=b"):
         place = toolbox(tmp_path, datastores={"shop": {"kind": "postgres", "admin": admin}})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from devops_agent.planners.generalise import candidates, pieces
 from devops_agent.runbooks.lines import compiled
 from devops_agent.runbooks.patterns import faults
-from devops_agent.runbooks.quiet import FILE, packed, quiet_logs
+from devops_agent.runbooks.quiet import gathered, quiet_logs
 
 SILENT = "\n".join(quiet_logs().values())
 
@@ -79,4 +79,4 @@ def test_whatever_the_line_is_the_parts_are_the_line_and_the_patterns_are_sound(
 
 def test_the_shipped_healthy_logs_are_those_of_the_tests(request: pytest.FixtureRequest) -> None:
     folder = request.config.rootpath / "tests/cases/quiet"
-    assert FILE.read_bytes() == packed(folder), "python -m devops_agent.runbooks.quiet tests/cases/quiet"
+    assert quiet_logs() == gathered(folder), "python -m devops_agent.runbooks.quiet tests/cases/quiet"

@@ -25,8 +25,18 @@ BUSY_SECONDS = 30
 PATIENCE_SECONDS = 30.0
 """How long a write that must not be lost is tried again."""
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
-_REACHED = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-"""Seconds after which a Postgres that is gone without a word is given up."""
+_REACHED = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""When a Postgres that is gone without a word is given up: seconds while we wait for it, and (the last) milliseconds
+while what we have sent is not acknowledged, for which nobody sends keepalives (tcp(7))."""
+IDLE_SECONDS = 15
+"""How long Postgres lets a transaction of ours stand still: one whose machine froze or vanished in the middle of it
+would hold its locks, and with them everybody, until the operating system gives its connection up (after two hours)."""
 
 
 def make_engine(url: str) -> Engine:
@@ -40,7 +50,8 @@ def make_engine(url: str) -> Engine:
             return _sqlite(url, parsed.database)
         if parsed.drivername in ("postgres", "postgresql"):
             parsed = parsed.set(drivername="postgresql+psycopg")
-        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=30, connect_args=_REACHED)
+        made = create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=30, connect_args=_REACHED)
+        return _postgres(made)
     except ModuleNotFoundError as error:
         more = "; pip install 'devops-agent[postgres]'" if error.name == "psycopg" else ""
         raise ConfigError(f"DEVOPS_AGENT_DATABASE_URL: its driver is not installed ({error.name}){more}") from None
@@ -102,6 +113,16 @@ def patiently(work: Callable[[], None], seconds: float = PATIENCE_SECONDS) -> No
                 raise
             log.warning("the database cannot be used, trying again: %s", str(failure).splitlines()[0])
             time.sleep(0.5)
+
+
+def _postgres(engine: Engine) -> Engine:
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+        connection.commit()
+
+    return engine
 
 
 def _sqlite(url: str, file: str | None) -> Engine:

@@ -22,12 +22,16 @@ def quiet_logs() -> dict[str, str]:
     return logs
 
 
-def packed(folder: Path) -> bytes:
-    """The logs of a folder as they are shipped: the same bytes for the same logs."""
+def gathered(folder: Path) -> dict[str, str]:
+    """The logs of a folder, by name."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    logs = {str(path.relative_to(folder)): path.read_text(encoding="utf-8", errors="replace") for path in files}
+    return {str(path.relative_to(folder)): path.read_text(encoding="utf-8", errors="replace") for path in files}
+
+
+def packed(logs: dict[str, str]) -> bytes:
+    """The logs as they are shipped. Other releases of Python and of zlib make other bytes of the same logs."""
     return gzip.compress(json.dumps(logs, ensure_ascii=False, sort_keys=True).encode(), 9, mtime=0)
 
 
 if __name__ == "__main__":
-    FILE.write_bytes(packed(Path(sys.argv[1])))
+    FILE.write_bytes(packed(gathered(Path(sys.argv[1]))))
