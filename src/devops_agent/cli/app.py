@@ -33,6 +33,7 @@ def build() -> typer.Typer:
         audit,
         catalogue,
         data,
+        halting,
         jobs,
         keys,
         mcp,
@@ -57,7 +58,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     app.callback()(_options)
-    rest = (serving, working, data, keys, watch, traffic, catalogue, mcp)
+    rest = (serving, working, halting, data, keys, watch, traffic, catalogue, mcp)
     for module in (reading, repair, jobs, audit, stats, tracing, *rest):
         module.register(app)
     return app

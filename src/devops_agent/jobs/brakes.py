@@ -1,6 +1,7 @@
 """What stands between an approved plan and its execution: one repair per host at a time, and stopping in time.
 
-The kill switch is a file named `STOP` in the data directory: while it is there, nothing is changed.
+The kill switch is a file named `STOP` in the data directory, for this machine, or a halt in the database, for all of
+them: while one is there, nothing is changed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from sqlalchemy import Engine, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from devops_agent.errors import Suspended
+from devops_agent.jobs import halts
 from devops_agent.jobs.database import alone
 from devops_agent.jobs.store import FINISHED
 from devops_agent.jobs.tables import host_locks, jobs, reading, repairs
@@ -29,8 +31,11 @@ BACKOFF_SECONDS = 30.0
 class Brakes:
     """Of one job: locks on the hosts of its plan, and what forbids to execute it now."""
 
-    def __init__(self, engine: Engine, job: str, policy: Policy, data_dir: Path | None) -> None:
+    def __init__(
+        self, engine: Engine, job: str, policy: Policy, data_dir: Path | None, place: str | None = None
+    ) -> None:
         self.engine = engine
+        self.place = place
         self.job = job
         self.policy = policy
         self.data_dir = data_dir
@@ -80,7 +85,8 @@ class Brakes:
         """Why everything stands still; looked at before a plan, before each of its actions, and before undoing one."""
         if self.data_dir is not None and (self.data_dir / KILL_SWITCH).exists():
             return f"the kill switch is on ({self.data_dir / KILL_SWITCH} exists)"
-        return None
+        halt = halts.in_force(self.engine, self.place)
+        return halt.told if halt is not None else None
 
     def record(self, made: Report) -> None:
         """Remember for each attempt that acted whether it helped, and let go of the hosts."""

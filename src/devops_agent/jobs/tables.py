@@ -370,6 +370,18 @@ taken = Table(
     Column("closed", Float),
 )
 
+halts = Table(
+    "halt",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("place", String(200)),
+    Column("since", Float, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ended", Float, index=True),
+    Column("ended_by", String(200)),
+)
+
 
 def open_engine(url: str, setting: str = "DEVOPS_AGENT_DATABASE_URL") -> Engine:
     """An engine whose database has all tables, as this version of the code wants them.

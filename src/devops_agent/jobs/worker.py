@@ -242,7 +242,8 @@ class Worker:
         return replace(agent, policy=policy.load(file, strict, self.agent.policy.known))
 
     def _run(self, claim: Claim, journal: Journal, agent: Agent, joins: Joins) -> Run:
-        brakes = Brakes(self.jobs.engine, claim.id, agent.policy, self.data_dir)
+        place = claim.incident.place or next(iter(self.agent.places))
+        brakes = Brakes(self.jobs.engine, claim.id, agent.policy, self.data_dir, place)
         return Run(
             journal,
             approve=_yes(claim) if claim.options.get("yes") else None,

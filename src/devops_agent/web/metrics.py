@@ -202,3 +202,6 @@ class Queue:
         yield GaugeMetricFamily(
             "devops_agent_approvals_waiting", "Plans that wait for a person's approval.", found.approvals
         )
+        yield GaugeMetricFamily(
+            "devops_agent_halts", "Halts in force: nothing is changed, or not in some places.", found.halts
+        )

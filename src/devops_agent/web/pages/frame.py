@@ -5,15 +5,18 @@ from __future__ import annotations
 import gzip
 import hmac
 import secrets
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import InternalServerError
 
 from devops_agent.distil.redact import redact
 from devops_agent.errors import AgentError
-from devops_agent.web import auth, body, words
+from devops_agent.jobs.halts import Halt
+from devops_agent.web import auth, body, halting, words
 from devops_agent.web.problems import Forbidden
 
 blueprint = Blueprint("pages", __name__, url_prefix="/dashboard")
@@ -34,7 +37,7 @@ def render(template: str, **values: Any) -> Response:
     fresh = not session and len(token) < 20
     if fresh:
         token = secrets.token_urlsafe(24)
-    common = {"token": token, "words": words, "live": live, "may": may, "caller": auth.caller()}
+    common = {"token": token, "words": words, "live": live, "may": may, "caller": auth.caller(), "halts": halts()}
     response = make_response(render_template(template, **common, **values))
     if fresh:
         response.set_cookie(
@@ -61,6 +64,13 @@ def who() -> str:
 def field(name: str, limit: int, default: str = "") -> str:
     """A field of the form, in text that can be stored everywhere."""
     return body.clean(request.form.get(name, default)).strip()[:limit]
+
+
+def halts() -> list[Halt]:
+    """What stands still, for whoever may know."""
+    with suppress(SQLAlchemyError):  # a page that says that the database is away is shown all the same
+        return halting.in_force() if auth.caller() is not auth.NOBODY else []
+    return []
 
 
 def may(role: auth.Role) -> bool:

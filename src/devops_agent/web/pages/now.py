@@ -9,7 +9,7 @@ from flask import abort, redirect, request, url_for
 from devops_agent.errors import NotFound
 from devops_agent.jobs import overview, search
 from devops_agent.web.api import backend, planner, visible
-from devops_agent.web.pages.frame import blueprint, render
+from devops_agent.web.pages.frame import blueprint, mine, render
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -52,6 +52,7 @@ def dashboard() -> ResponseReturnValue:
         solved_count=solved_count,
         alone=alone,
         empty=not search.find(engine, limit=1, places=places).rows,
+        places=mine(),
         planner=planner(backend().settings),
     )
 

@@ -10,8 +10,20 @@ if TYPE_CHECKING:
 
 def register(app: Flask) -> None:
     """Add all operations and their description."""
-    from devops_agent.web.v1 import catalogue, docs, events, incidents, jobs, keys, operations, plans, record, sockets
+    from devops_agent.web.v1 import (
+        catalogue,
+        docs,
+        events,
+        halts,
+        incidents,
+        jobs,
+        keys,
+        operations,
+        plans,
+        record,
+        sockets,
+    )
 
-    assert all((incidents, jobs, plans, events, catalogue, record, keys, docs))  # noqa: S101  (loading them adds them)
+    assert all((incidents, jobs, plans, events, catalogue, record, halts, keys, docs))  # noqa: S101  (loading them adds them)
     app.register_blueprint(operations.blueprint)
     sockets.register(app)

@@ -35,6 +35,7 @@ _TAGS = {
     "events": "What happens, as it happens.",
     "catalogue": "What the agent knows and can do.",
     "record": "Statistics and the audit trail.",
+    "halts": "The kill switch.",
     "keys": "Who may call.",
 }
 _PARTS = {
@@ -43,6 +44,7 @@ _PARTS = {
     "fingerprint": (r"^[0-9a-f]{8,64}$", "of a plan, or its beginning"),
     "runbook_id": (r"^[a-z0-9_\-]{1,80}$", "id of a runbook"),
     "name": (r"^[a-z0-9_]{1,80}$", "name of a tool"),
+    "halt_id": (ID, "id of a halt"),
     "key_id": (r"^[0-9a-f]{1,20}$", "id of a key"),
 }
 _HEADERS = {
