@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from devops_agent.distil import distil_source, stored
+from devops_agent.distil import distil_source
+from devops_agent.distil.packed import PIECE, expanded
 from devops_agent.distil.stored import SMALL, Stored
 from devops_agent.errors import RequestError
 from devops_agent.scan import Pattern, Signatures, literals
@@ -99,7 +100,7 @@ def test_memory_does_not_grow_with_the_log(log: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress, zstandard.compress])
 def test_a_bomb_is_refused_piece_by_piece(pack: Callable[[bytes], bytes]) -> None:
     packed = pack(bytes(64 << 20))
-    assert max(map(len, stored.expanded(iter([packed]), packed[:16]))) <= stored.PIECE
+    assert max(map(len, expanded(iter([packed]), packed[:16]))) <= PIECE
     with pytest.raises(RequestError, match="log: more than"):
         Stored(packed, most=5 << 20)
 
@@ -136,7 +137,7 @@ def test_without_wc_the_numbers_are_the_same(log: Path, tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize(
     ("begin", "kind"),
-    [(b"PK\x03\x04\x14\0", "ZIP archive"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"\x7fELF\x02", "program")],
+    [(b"7z\xbc\xaf\x27\x1c", "7z archive"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"\x7fELF\x02", "program")],
 )
 def test_what_is_no_text_is_no_log_in_which_nothing_failed(tmp_path: Path, begin: bytes, kind: str) -> None:
     file = tmp_path / "screen"

@@ -134,7 +134,7 @@ def test_what_is_no_log_is_refused_where_it_was_chosen(tmp_path, person):
             {"name": "a.zip", "mimeType": "application/zip", "buffer": b"PK\x03\x04" * 9}
         )
         page.get_by_role("button", name="Find the cause").click()
-        expect(page.get_by_text("this is a ZIP archive")).to_be_visible()
+        expect(page.get_by_text("there is no text in this zip archive")).to_be_visible()
 
 
 def test_keys_are_given_on_the_page_and_logged_in_with(tmp_path, person):

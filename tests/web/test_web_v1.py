@@ -218,7 +218,10 @@ def test_bodies_that_would_hurt_are_refused(tmp_path):
             info = tarfile.TarInfo("../../b.log")
             info.size = 50_000_000
             out.addfile(info, io.BytesIO(b"\0" * info.size))
-        for content in (bomb, tar.getvalue()):
+        text = io.BytesIO()
+        with zipfile.ZipFile(text, "w", zipfile.ZIP_DEFLATED) as out:
+            out.writestr("../../a.log", b"line\n" * 10_000_000)
+        for content in (bomb, tar.getvalue(), archive.getvalue(), text.getvalue()):
             answer = service.http.post(f"{V1}/incidents", files=[("log", ("a.log", content))])
             assert answer.status_code in (400, 413), answer.text
         part = gzip.compress(b"line\n" * 100_000)  # 500 kB: one is fine, and so many are too much together
@@ -241,9 +244,6 @@ def test_bodies_that_would_hurt_are_refused(tmp_path):
             headers={"Content-Type": "application/json", "Content-Encoding": "gzip"},
         )
         assert packed.status_code == 400  # a packed body is not unpacked
-        refused = service.http.post(f"{V1}/incidents", files=[("log", ("a.zip", archive.getvalue()))])
-        assert refused.status_code == 400  # it is not unpacked
-        assert "ZIP" in refused.text
         assert not [path for path in tmp_path.rglob("*.log") if path.stat().st_size > 1_000_000]
         assert service.http.get("/health").status_code == 200
 

@@ -70,6 +70,8 @@ def marks(messages: Sequence[Message]) -> Marks:
             found.begun.append(index)
             group = index if message.mark == "group" and text.startswith("Run ") else -1
         elif message.mark == "endgroup":
+            if group >= 0:  # one that nobody closes may go on over all that was put out
+                found.echo.update(range(group + 1, index))
             group = -1
         elif text[:1] in _BEGIN_HEADS and _BEGIN.search(text):
             found.begun.append(index)
@@ -77,8 +79,6 @@ def marks(messages: Sequence[Message]) -> Marks:
             found.failed.append(_marker(messages, index, found.echo))
         elif any(need in text for need in _GOOD_NEEDS) and _GOOD_EXIT.search(text):
             found.fine.append(_marker(messages, index, found.echo))
-        if group >= 0 and index > group:
-            found.echo.add(index)
     return found
 
 

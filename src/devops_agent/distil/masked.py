@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from devops_agent.distil.clean import decode
+from devops_agent.distil.packed import PIECE
 from devops_agent.distil.redact import Redactor
-from devops_agent.distil.stored import PIECE, Source, Stored
+from devops_agent.distil.stored import Source, Stored
 
 
 def masked(source: Source, file: Path) -> dict[str, int]:

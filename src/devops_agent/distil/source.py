@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from devops_agent.distil.clean import clean, decode
 from devops_agent.distil.formats import Message, detect, message
-from devops_agent.distil.stored import SMALL, Source, Stored, expanded
+from devops_agent.distil.packed import expanded
+from devops_agent.distil.stored import SMALL, Source, Stored
 from devops_agent.distil.windows import Piece, windows
 from devops_agent.scan import Signatures
 

@@ -28,7 +28,13 @@ SYNC_LIMIT = 600.0
 """Seconds after which a waiting request is answered with the job's address, whatever it asked for."""
 
 LOGS = frozenset(
-    ("text/plain", *(f"application/{name}" for name in ("octet-stream", "gzip", "x-gzip", "zstd", "x-xz", "x-bzip2")))
+    (
+        "text/plain",
+        *(
+            "application/" + name
+            for name in ("octet-stream", "gzip", "x-gzip", "zstd", "x-xz", "x-bzip2", "zip", "x-tar")
+        ),
+    )
 )
 """Types of bodies that are logs as they are; what they really hold, their first bytes say."""
 

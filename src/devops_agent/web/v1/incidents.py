@@ -56,8 +56,8 @@ _LISTED = [name for name in JobRow.__dataclass_fields__ if name != "repeated"]
 def create_incident(query: About, body: NewIncident | None = None) -> ResponseReturnValue:
     """Take a log and work on it.
 
-    As JSON; or the log as it is as `text/plain`; or packed (gzip, zstd, xz, bzip2) as `application/octet-stream`;
-    or files as `multipart/form-data` (field `log`, any number: one incident each). Title and place of what is not JSON
+    As JSON; or the log as it is as `text/plain`; or packed (gzip, zstd, xz, bzip2, zip, tar) as
+    `application/octet-stream`; or files as `multipart/form-data` (field `log`, any number: one incident each). Title and place of what is not JSON
     come as parameters.
 
     `202` tells the id: `GET /jobs/{job_id}` how far it is, `GET /jobs/{job_id}/report` what was found. With an
