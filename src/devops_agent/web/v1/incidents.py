@@ -57,8 +57,8 @@ def create_incident(query: About, body: NewIncident | None = None) -> ResponseRe
     """Take a log and work on it.
 
     As JSON; or the log as it is as `text/plain`; or packed (gzip, zstd, xz, bzip2, zip, tar) as
-    `application/octet-stream`; or files as `multipart/form-data` (field `log`, any number: one incident each). Title and place of what is not JSON
-    come as parameters.
+    `application/octet-stream`; or files as `multipart/form-data` (field `log`, any number: one incident each). Title
+    and place of what is not JSON come as parameters.
 
     `202` tells the id: `GET /jobs/{job_id}` how far it is, `GET /jobs/{job_id}/report` what was found. With an
     `Idempotency-Key` the same request sent again (within 24 hours) is answered with the same incident.
