@@ -7,7 +7,7 @@ to landmarks from all over the log, each with the lines that belong to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 
 from devops_agent.distil.baseline import Baseline
@@ -27,12 +27,14 @@ SHORT = 200
 
 @dataclass(slots=True)
 class Excerpt:
-    """Indices of the chosen lines, those that decide, and the weight of each line that has one."""
+    """Indices of the chosen lines, those that decide, and the weight of each line that has one; `echo`: lines that only
+    repeat what somebody wrote, and are no evidence of anything."""
 
     indices: list[int]
     decisive: list[int]
     failing: bool
     weights: dict[int, float] = field(default_factory=dict)
+    echo: Set[int] = frozenset()
 
     def weight(self, index: int) -> float:
         """How decisive a line's place is, from 0 to 1."""
@@ -61,7 +63,7 @@ def choose(view: View, lines: int, chars: int, baseline: Baseline | None = None)
         budget.take(ranked)
     if not budget.chosen:
         budget.take(index for index in range(view.size - 1, -1, -1) if not view.blank[index])
-    return Excerpt(sorted(budget.chosen), _decisive(weights), _failing(view, worth), weights)
+    return Excerpt(sorted(budget.chosen), _decisive(weights), _failing(view, worth), weights, view.marks.echo)
 
 
 def _share(lines: int) -> float:
@@ -146,6 +148,8 @@ def _failing(view: View, worth: dict[int, float]) -> bool:
         return any(view.bits[index] & certain and value >= 5.0 for index, value in worth.items() if index > last)
     if view.size <= REPORTED:
         fine = K["passed"] | K["nothing"] | K["quiet_level"]
+        if any(bits & K["quiet_level"] and bits & K["again"] for bits in view.bits):  # tried again, and that was all
+            worth = {index: value for index, value in worth.items() if not view.bits[index] & K["quiet_level"]}
         return bool(worth) or not any(bits & fine for bits in view.bits)
     if view.size <= SHORT:
         return max(worth.values(), default=0.0) >= 1.4

@@ -17,7 +17,9 @@ def hits(text: Text, signatures: Signatures, excerpt: Excerpt) -> tuple[Hit, ...
     redactor = Redactor()
     results = []
     shown: dict[tuple[str, int], str] = {}
-    for found in signatures.find([message.text for message in text.messages]):
+    echo = excerpt.echo
+    lines = [message.text if index not in echo else "" for index, message in enumerate(text.messages)]
+    for found in signatures.find(lines):
         best = max(found.lines, key=lambda index: (excerpt.weight(index), -index))
         line = text.messages[best].text
         known = (line, redactor.known)

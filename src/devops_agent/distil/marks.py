@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from devops_agent.distil.formats import Message
@@ -15,7 +15,7 @@ _BAD_EXIT = re.compile(
     r"|^ERROR: Job failed|script returned exit code [1-9]|^Finished: (?:FAILURE|UNSTABLE|ABORTED)"
     r"|^(?:Error: )?Exited with code(?: exit status)? [1-9]|returned a non-zero code: [1-9]|^Error: The operation was canceled"
     r"|The (?:command|process|job|runner) .{0,200}(?:failed with exit code [1-9]|exited with status [1-9]|has (?:timed out|exceeded))"
-    r"|^The job (?:running on|has exceeded)|Main process exited, code=(?:exited|killed|dumped), status=[1-9]|\bOOMKilled\b"
+    r"|^The job (?:running on|has exceeded)|Main process exited, code=(?:exited|killed|dumped), status=(?!15/TERM)[1-9]|\bOOMKilled\b"
     r"|^Command exited with code [1-9]|^(?:Build|Job) step .{0,80} marked build as failure"
 )
 _GOOD_EXIT = re.compile(
@@ -41,6 +41,14 @@ _NEEDS = (
 )
 _GOOD_NEEDS = ("exited", "SUCCESS", "succeeded")
 _BEGIN_HEADS = frozenset("$S[#T=")
+_COMMIT = re.compile(r"commit [0-9a-f]{7,64}(?: \(.*\))?$")
+_COMMIT_HEAD = ("Author:", "AuthorDate:", "Commit:", "CommitDate:", "Date:", "Merge:")
+_SUBJECT_HEADS = frozenset("HPC[")
+_SUBJECT = re.compile(
+    r"(?:HEAD is now at|Previous HEAD position was) [0-9a-f]{7,64} |Commit message: \""
+    r"|\[\S{1,200} (?:\(root-commit\) )?[0-9a-f]{7,64}\] "
+)
+"""What git (`log`, `show`, `checkout`, `reset`, `commit`) and CI systems put around the words of a commit's author."""
 
 
 _MARKER_BEGIN = 'The command "'
@@ -51,7 +59,8 @@ _LONGEST_MARKER = 80
 class Marks:
     """Indices of lines: ends of commands that failed, of those that did not, and beginnings of commands or steps.
 
-    `echo` are lines in which the CI system repeats the command itself: text of scripts, and no output of theirs.
+    `echo` are lines in which the CI system repeats the command itself (text of scripts, and no output of theirs), or git
+    the messages of commits: what they speak of did not happen here.
     """
 
     failed: list[int]
@@ -62,10 +71,12 @@ class Marks:
 
 def marks(messages: Sequence[Message]) -> Marks:
     """The anchors of a log."""
-    found = Marks([], [], [], set())
+    found = Marks([], [], [], set(_of_commits(messages)))
     group = -1
     for index, message in enumerate(messages):
         text = message.text
+        if index in found.echo:
+            continue
         if message.mark in ("group", "section", "command"):
             found.begun.append(index)
             group = index if message.mark == "group" and text.startswith("Run ") else -1
@@ -80,6 +91,19 @@ def marks(messages: Sequence[Message]) -> Marks:
         elif any(need in text for need in _GOOD_NEEDS) and _GOOD_EXIT.search(text):
             found.fine.append(_marker(messages, index, found.echo))
     return found
+
+
+def _of_commits(messages: Sequence[Message]) -> Iterator[int]:
+    """Lines with the words of commits' authors."""
+    inside = False
+    for index, message in enumerate(messages):
+        text = message.text
+        if text.startswith("commit ") and _COMMIT.match(text):
+            inside = index + 1 < len(messages) and messages[index + 1].text.startswith(_COMMIT_HEAD)
+        elif (text[:1] in _SUBJECT_HEADS and _SUBJECT.match(text)) or (inside and text.startswith("    ")):
+            yield index
+        elif inside and text and not text.startswith(_COMMIT_HEAD):
+            inside = False
 
 
 def _marker(messages: Sequence[Message], index: int, echo: set[int]) -> int:

@@ -58,7 +58,7 @@ _OF_TESTS = frozenset({"test_failure", "snapshot_mismatch", "test_timeout", "cov
 
 _QUIET = re.compile(
     r"(?:^|[\s\[|:])(?:DEBUG|TRACE|INFO|VERBOSE|FINE)(?:$|[\s\]|:])|\blevel[\"']?[=:] ?[\"']?(?:debug|info|trace)\b"
-    r"|^(?:debug|info|trace|verbose):"
+    r"|^(?:debug|info|trace|verbose):|\[Note\]"
 )
 """A program that says something at such a level does not take it for its failure."""
 

@@ -186,7 +186,7 @@ def _ends_with_it(digest: Digest, found: list[Candidate]) -> bool:
     """Whether a log of any length breaks off with words of a known failure: nothing went on after them."""
     last = digest.lines_read - _END
     return any(
-        line > last and one.score >= ANSWER and one.runbook.strength(hit.pattern) != "low"
+        line > last and one.score >= ANSWER and one.runbook.strength(hit.pattern) != "low" and not quiet(hit.text)
         for one in found
         for hit in one.hits
         for line in hit.lines
