@@ -29,8 +29,8 @@ Examples:
 \b
 Roles, each with the rights of those before it:
   viewer     reads incidents, plans, events, statistics and the audit trail
-  responder  submits logs, cancels and retries jobs, says what a cause was
-  approver   approves and denies plans
+  responder  submits logs, cancels and retries jobs, says what a cause was, stops everything
+  approver   approves and denies plans, goes on after a stop
   admin      creates, rotates and revokes keys
 """
 Id = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `keys list` shows it.", show_default=False)]
