@@ -1,6 +1,7 @@
 """The service under load, as ratios against the least that Flask can do under the same gunicorn.
 
-    python benchmarks/serve/measure.py [--seconds 5] [--rounds 3] [--clients 8] [--jobs 10000] [--same] [--json FILE]
+    python benchmarks/serve/measure.py [--seconds 5] [--rounds 3] [--clients 8] [--jobs 10000] [--same] [--without-walk]
+                                       [--json FILE]
 
 Both servers run at the same time and are asked in turns, so that what else the machine does hits both alike. Beside the
 rates, the processor time that each request costs the server is given: it does not depend on who else is running.
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--same", action="store_true", help="the same log every time")
+    parser.add_argument("--without-walk", action="store_true", help="sync alone, as if the work on a log cost nothing")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -46,17 +48,18 @@ def main() -> None:
         return json.dumps({"errors": [{"context": small(1 if given.same else next(number))}]}).encode()
 
     figures: dict[str, object] = {}
-    with tempfile.TemporaryDirectory() as folder, servers(Path(folder), given.processes) as (peer, agent):
+    with tempfile.TemporaryDirectory() as folder, servers(Path(folder), given) as (peer, agent):
         figures["ready"] = {"peer": round(peer.ready, 2), "agent": round(agent.ready, 2)}
         rest = {"agent": agent.memory(), "peer": peer.memory()}
         pairs = (
             ("sync", ("POST", "/bare", body), ("POST", "/process_errors", body)),
             ("async", ("POST", "/row", body), ("POST", "/process_errors_async", body)),
         )
-        for name, theirs, ours in pairs:
+        for name, theirs, ours in pairs[:1] if given.without_walk else pairs:
             figures[name] = compare(name, peer, theirs, agent, ours, given)
             drain(agent)
-        figures["queue"] = queued(agent, body, given.jobs, given.clients)
+        if not given.without_walk:
+            figures["queue"] = queued(agent, body, given.jobs, given.clients)
         figures["memory"] = {"at rest": rest, "after": {"agent": agent.memory(), "peer": peer.memory()}}
         print(f"memory, MB: {figures['memory']}")
     if given.json:
@@ -92,16 +95,17 @@ class Server:
 
 
 @contextlib.contextmanager
-def servers(folder: Path, processes: int) -> Iterator[tuple[Server, Server]]:
+def servers(folder: Path, given: argparse.Namespace) -> Iterator[tuple[Server, Server]]:
     """The peer and the agent, each with its folder; ended at the end."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DEVOPS_AGENT_")}
     env = {**clean, "DEVOPS_AGENT_DATA_DIR": str(folder / "data"), "PEER_FILE": str(folder / "peer.db")}
-    env["WEB_CONCURRENCY"] = str(processes)
+    env["WEB_CONCURRENCY"] = str(given.processes)
+    service = [str(HERE / "without_walk.py")] if given.without_walk else ["-m", "devops_agent"]
     started = []
     try:
         for words, address in (
             ([sys.executable, str(HERE / "peer.py"), "{port}"], "/health"),
-            ([sys.executable, "-m", "devops_agent", "serve", "--port", "{port}"], "/health"),
+            ([sys.executable, *service, "serve", "--port", "{port}"], "/health"),
         ):
             port = free_port()
             begun = time.monotonic()
