@@ -110,6 +110,7 @@ NEEDS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("%22",),),
     ((" -u",), (":",)),
     (("name", "key"), _SIGNS),
+    (("passw", "passph", "pwd", "secret", "token", "key"), ("|", "│", ",", ";", "\t", "  ")),
     (_NAMES, ("|", ">"), (":",)),
     (_OPTIONS, ("-",)),
     (("pass",), (":",)),

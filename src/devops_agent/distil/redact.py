@@ -265,14 +265,12 @@ class Redactor:
         if said.kind == "next-carried":
             whole = self._single(said.text + line, rules)
             return whole.removeprefix(said.text) if whole.startswith(said.text) else line
-        span = said.span(line)
-        if not span:
-            self._next = said.later(line)
-            return line
-        start, stop = span
-        if _PLACEHOLDER.search(line[start:stop]):
-            return line
-        return line[:start] + self._placeholder(line[start:stop], "assigned") + line[stop:]
+        spans = said.spans(line)
+        self._next = said.later(line, bool(spans))
+        for start, stop in reversed(spans):
+            if not _PLACEHOLDER.search(line[start:stop]):
+                line = line[:start] + self._placeholder(line[start:stop], "assigned") + line[stop:]
+        return line
 
     def _mask(self, found: re.Match[str], kind: str) -> str:
         """The match with its group `s` (or all of it, where there is none) replaced."""

@@ -282,6 +282,11 @@ _RULES: tuple[tuple[str, str], ...] = (
         "next-value",
         r"(?i)\b(?:name|key)\\{0,7}[\"']?\s{0,3}[:=]\s{0,3}[\"']?" + _WHOLE + r"[\"']?\s{0,3},?\s*$|\"keyName\"",
     ),
+    (
+        "next-row",
+        r"(?i)(?:^|[|│,;\t]|  )\s{0,20}(?:[\w.-]{0,30}[_. -])?"
+        r"(?:password|passwd|pwd|passphrase|secret|token|(?:api|access|secret)[_ -]?key)\s{0,80}(?:$|[|│,;\t]|  )",
+    ),
     ("next-block", r"(?i)" + _ASSIGNED + r"[\"']?\s{0,3}:\s{0,3}[|>][+-]?\d?\s*$"),
     ("next-argument", r"(?i)(?:^|[\s\"'\[])--[a-z0-9-]{0,60}?" + _OPTION + r"[\"']?,?\s*\\?\s*$"),
     ("next-prompt", r"(?i)\bpass(?:word|phrase)\b[^\n:]{0,60}:\s*$"),
