@@ -148,9 +148,15 @@ def test_a_failure_that_does_not_stop_ends_after_a_while_and_a_flood_is_cut():
     assert failure.text.count("\n") < 3100
 
 
-@pytest.mark.parametrize("line", ["0 errors, 0 failed", "listening on 80", "GET / 200", "errors=0", "no failures"])
+STOPPED = "systemd[1]: shop.service: Main process exited, code=killed, status=15/TERM"
+
+
+@pytest.mark.parametrize(
+    "line", ["0 errors, 0 failed", "listening on 80", "GET / 200", "errors=0", "no failures", STOPPED]
+)
 def test_what_is_no_failure_is_not_reported(line):
     assert not is_sign(line)
+    assert is_sign(STOPPED.replace("15/TERM", "11/SEGV"))
     clock = Clock()
     bursts = collected(f"{line}\n" * 5, clock)
     clock.now = 99

@@ -16,7 +16,7 @@ MOST_KNOWN = 1000
 _SIGN = re.compile(
     r"\b(?:error|err!|fatal|panic(?:ked)?|exception|traceback|critical|crit|emerg|failed|failure|segfault|core dumped|"
     r"out of memory|oom-kill\w*|cannot|unable to|refused|denied|no such|not found|timed out|abort(?:ed|ing)?)\b"
-    r"|(?:Error|Exception)\b|status=[1-9]|exit(?:ed)? (?:code|status) [1-9]",
+    r"|(?:Error|Exception)\b|status=(?!15/TERM)[1-9]|exit(?:ed)? (?:code|status) [1-9]",
     re.IGNORECASE,
 )
 _NO_SIGN = re.compile(
