@@ -127,6 +127,7 @@ def test_names_are_told_and_lead_nowhere(tmp_path: Path, monkeypatch: pytest.Mon
         (b"PK\x03\x04" * 9, "no text in this zip archive"),
         (tarred({"a": b"\0" * 100}), "no text in this tar archive"),
     ],
+    ids=["large zip", "large tar", "binary zip", "empty zip", "no zip at all", "binary tar"],
 )
 def test_what_is_refused(archive: bytes, reason: str) -> None:
     with pytest.raises(RequestError, match=f"^log: .*{reason}"):
