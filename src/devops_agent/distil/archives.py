@@ -15,7 +15,8 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import IO, Any
+from io import BufferedReader
+from typing import IO, Any, cast
 
 from devops_agent.distil.clean import encoding
 from devops_agent.distil.packed import Readable, chain, compressed, expanded, in_pieces, narrow
@@ -111,7 +112,8 @@ def _tarred(pieces: Iterator[bytes]) -> Texts:
                 return
             content = archive.extractfile(each) if each.isfile() else None
             if content is not None and not each.name.rpartition("/")[2].startswith("._"):
-                yield each.name, _plain(in_pieces(content, LOST))
+                raw = cast("BufferedReader", content).raw  # its buffer would lose all that it could not fill
+                yield each.name, _plain(in_pieces(cast("IO[bytes]", raw), LOST))
 
 
 def _plain(content: Iterator[bytes]) -> Iterator[bytes]:
