@@ -116,10 +116,18 @@ def _gits(host: Host, root: str) -> list[dict[str, Any]]:
     everything = processes.look_at(host, [int(name) for name in host.folder("/proc") if name.isdigit()])
     for process in filter(_is_git, everything):
         folder = processes.folder_of(host, process.pid)
+        if not folder and _ended(host, process.pid):
+            continue
         inside = not folder or f"{folder}/".startswith(f"{real}/") or _namespace(host, str(process.pid)) != ours
         if inside or real in process.command or root in process.command:
             found.append({"pid": process.pid, "command": process.command[:200], "state": process.state})
     return found
+
+
+def _ended(host: Host, pid: int) -> bool:
+    """Whether a process has ended since it was listed: one that has holds no folder."""
+    found = processes.look(host, pid)
+    return found is None or found.state in ("Z", "X")
 
 
 def _is_git(process: processes.Process) -> bool:
