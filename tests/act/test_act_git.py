@@ -9,6 +9,7 @@ import pytest
 from act.places import do, toolbox
 from devops_agent.errors import NotAllowed, ToolError
 from devops_agent.model import Step
+from devops_agent.tools.catalogue import git_locks
 
 
 @pytest.fixture
@@ -48,6 +49,23 @@ def test_a_fresh_one_stays(box, work):
     with pytest.raises(NotAllowed, match="too young"):
         do(box, "remove_git_lock", repository="work")
     assert file.exists()
+
+
+def test_a_git_that_ends_while_it_is_looked_at_does_not_count(box, work, tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", str(tmp_path / "other")], check=True)
+    lock(work, 3600)
+    with subprocess.Popen(["git", "cat-file", "--batch"], cwd=tmp_path / "other", stdin=subprocess.PIPE) as git:
+        whose = git_locks.processes.folder_of
+
+        def folder_of(host, pid):
+            if pid == git.pid:
+                git.kill()
+                git.wait()
+            return whose(host, pid)
+
+        monkeypatch.setattr(git_locks.processes, "folder_of", folder_of)
+        assert git.pid not in [each["pid"] for each in box.probe("git_lock", {"repository": "work"})["processes"]]
+        assert git.poll() is not None
 
 
 def test_one_beside_a_git_that_works_stays(box, work):

@@ -74,6 +74,15 @@ def test_it_is_on_the_trail(engine):
     assert list(audit.broken(engine)) == []
 
 
+def test_a_secret_in_the_reason_is_kept_nowhere(engine):
+    made = halts.halt(engine, "ann", "the token=ghp_16C7e42F292c6912E7710c838347Ae178B4a leaked")
+    halts.end(engine, made.id, "password=hunter2secret")
+    kept = repr((halts.listed(engine, ended=True), [each.data for each in audit.entries(engine)], made))
+    assert "16C7e42F" not in kept
+    assert "hunter2secret" not in kept
+    assert "leaked" in made.reason
+
+
 def test_a_place_that_nobody_knows_is_refused():
     with pytest.raises(NotFound, match="known: bank, shop"):
         halts.require_known("shpo", ["shop", "bank"])

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, RowMapping, insert, or_, select, update
 
+from devops_agent.distil.redact import redact
 from devops_agent.errors import NotFound
 from devops_agent.jobs import audit
 from devops_agent.jobs.tables import halts, reading
@@ -52,7 +53,8 @@ class Halt:
 
 def halt(engine: Engine, by: str, reason: str = "", place: str | None = None) -> Halt:
     """From now on nothing is changed. Whether the place is known, and who may, is the caller's to check."""
-    made = Halt(f"halt_{secrets.token_hex(6)}", place, now(), by or "unknown", reason.strip()[:LONGEST], None, None)
+    by, reason = redact(by)[0] or "unknown", redact(reason.strip())[0][:LONGEST]
+    made = Halt(f"halt_{secrets.token_hex(6)}", place, now(), by, reason, None, None)
     with engine.begin() as connection:
         connection.execute(insert(halts), {**asdict(made), "since": made.since.timestamp()})
         facts = {"halt": made.id, "place": place, "reason": made.reason}
@@ -62,11 +64,12 @@ def halt(engine: Engine, by: str, reason: str = "", place: str | None = None) ->
 
 def end(engine: Engine, name: str, by: str) -> Halt:
     """Go on. Raises NotFound; a halt that was ended before stays as it was."""
+    by = redact(by)[0] or "unknown"
     with engine.begin() as connection:
         ending = update(halts).where(halts.c.id == name, halts.c.ended.is_(None))
-        done = connection.execute(ending.values(ended=now().timestamp(), ended_by=by or "unknown"))
+        done = connection.execute(ending.values(ended=now().timestamp(), ended_by=by))
         if done.rowcount:
-            audit.append(connection, SUBJECT, "halt ended", by or "unknown", {"halt": name})
+            audit.append(connection, SUBJECT, "halt ended", by, {"halt": name})
     return by_id(engine, name)
 
 
